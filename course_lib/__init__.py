@@ -1,0 +1,1 @@
+"""The code that the lessons of the VQ course build, check and grade with."""

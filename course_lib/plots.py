@@ -1,0 +1,129 @@
+"""Every figure that two lessons share, in one style.
+
+Each lesson gives code k the colour `CODE_COLOURS[k]` throughout. The palette is Okabe and Ito's, made to stay apart
+for colour-blind readers (jfly.uni-koeln.de/color); where a figure needs more colours than it has, codes are numbered.
+"""
+
+from io import BytesIO
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from IPython.display import Image, display
+from matplotlib.colors import to_rgb
+from PIL import Image as PILImage
+
+CODE_COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#8C8C8C"]
+INK, GREY, PALE, FORWARD, BACKWARD = "#222222", "#8C8C8C", "#DDDDDD", "#0072B2", "#D55E00"
+
+
+def use_style() -> None:
+    """Sets the course's look for every figure of the session. Each lesson calls it once, at the top."""
+    plt.rcParams.update(
+        {
+            "figure.figsize": (7, 3.5),
+            "figure.dpi": 110,
+            "figure.constrained_layout.use": True,
+            "font.size": 10,
+            "axes.titlesize": 11,
+            "axes.titlelocation": "left",
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.prop_cycle": plt.cycler(color=CODE_COLOURS),
+            "image.cmap": "gray",
+            "legend.frameon": False,
+        }
+    )
+
+
+def show(figure: plt.Figure, alt: str) -> None:
+    """Shows the figure with `alt`, a sentence that says in words what there is to see, and closes it."""
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png")
+    plt.close(figure)
+    display(Image(buffer.getvalue(), format="png", alt=alt))
+
+
+def animate(figures, alt: str, seconds_per_frame: float = 0.4) -> None:
+    """Shows figures, one a frame, as one endlessly running animated PNG. All must be of one size; each is closed."""
+    frames = []
+    for figure in figures:
+        buffer = BytesIO()
+        figure.savefig(buffer, format="png")
+        plt.close(figure)
+        frames.append(PILImage.open(buffer).convert("RGB").quantize(32, dither=PILImage.Dither.NONE))
+    buffer = BytesIO()
+    frames[0].save(
+        buffer, "png", save_all=True, append_images=frames[1:], duration=int(1000 * seconds_per_frame), loop=0
+    )
+    display(Image(buffer.getvalue(), format="png", alt=alt))
+
+
+def code_colours(codes) -> list[str]:
+    """(N,) codes -> N colours, one for each code; more than eight codes start again from the first."""
+    return [CODE_COLOURS[int(code) % len(CODE_COLOURS)] for code in codes]
+
+
+def draw_cells(ax: plt.Axes, values, colours=None, title: str = "", digits: int = 2, rows=None, columns=None) -> None:
+    """Draws a 2-D tensor as a table of coloured cells with its numbers in them.
+
+    colours: one colour for each cell, row by row, or None for grey. rows, columns: the labels, or None for none.
+    digits: decimals shown; 0 for whole numbers.
+    """
+    values = torch.as_tensor(values).detach().cpu()
+    height, width = values.shape
+    colours = [PALE] * (height * width) if colours is None else list(colours)
+    picture = np.array([_tint(colour) for colour in colours]).reshape(height, width, 3)
+    ax.imshow(picture, aspect="equal")
+    for i in range(height):
+        for j in range(width):
+            ax.text(j, i, f"{values[i, j]:.{digits}f}", ha="center", va="center", fontsize=9, color=INK)
+    ax.set_xticks(np.arange(-0.5, width), minor=True)
+    ax.set_yticks(np.arange(-0.5, height), minor=True)
+    ax.grid(which="minor", color="white", linewidth=2)
+    ax.tick_params(which="both", length=0)
+    ax.set_xticks(range(width), columns if columns is not None else [""] * width)
+    ax.set_yticks(range(height), rows if rows is not None else [""] * height)
+    ax.xaxis.tick_top()
+    ax.spines[:].set_visible(False)
+    ax.set_title(title)
+
+
+def image_rows(rows: dict, alt: str, width_per_image: float = 0.75) -> None:
+    """Shows rows of images under each other: label -> (n, H, W) greys or (n, H, W, 3) colours, values in [0, 1]."""
+    count = max(len(images) for images in rows.values())
+    figure, axes = plt.subplots(
+        len(rows), count, squeeze=False, figsize=(width_per_image * count + 1.3, (width_per_image + 0.02) * len(rows))
+    )
+    for row, (label, images) in zip(axes, rows.items()):
+        for ax in row:
+            ax.axis("off")
+        for ax, image in zip(row, images):
+            ax.imshow(torch.as_tensor(image).detach().cpu().clamp(0, 1), vmin=0, vmax=1)
+        row[0].text(-0.15, 0.5, label, transform=row[0].transAxes, ha="right", va="center")
+    show(figure, alt)
+
+
+def training_curves(histories: dict, names: dict, alt: str, smooth: int = 25) -> None:
+    """One panel for each quantity, one line for each run.
+
+    histories: run -> what `fit` returned. names: key of the history -> label of the axis, its unit in it.
+    smooth: width, in updates, of the running mean that is drawn.
+    """
+    figure, axes = plt.subplots(1, len(names), squeeze=False, figsize=(4 * len(names), 3.2))
+    kernel = np.ones(smooth) / smooth
+    for ax, (name, label) in zip(axes[0], names.items()):
+        for run, history in histories.items():
+            values = np.convolve(history[name], kernel, mode="valid")
+            ax.plot(np.arange(len(values)) + smooth, values, label=run, linewidth=1.5)
+        ax.set(xlabel=f"update (mean of {smooth})", ylabel=label)
+        if "loss" in name or "error" in name:
+            ax.set_yscale("log")
+    if len(histories) > 1:
+        axes[0, 0].legend()
+    show(figure, alt)
+
+
+def _tint(colour: str, strength: float = 0.45) -> np.ndarray:
+    """A colour mixed with white, so that black numbers on it stay readable."""
+    return strength * np.array(to_rgb(colour)) + (1 - strength)
