@@ -44,7 +44,7 @@ class MLPVQVAE(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(B, input_dim) in [0, 1] -> reconstruction (B, input_dim), codes (B, L) int64, vq_loss (0-d)."""
         quantized, codes, vq_loss = self.quantizer(self._latents(x))
-        return self.decoder(quantized), codes, vq_loss.sum()  # the library's loss has shape (1,)
+        return self.decoder(quantized), codes, vq_loss.sum()  # 0-d; some versions of the library give shape (1,)
 
     @torch.no_grad()
     def encode(self, x: Tensor) -> Tensor:

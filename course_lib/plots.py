@@ -99,7 +99,7 @@ def image_rows(rows: dict, alt: str, width_per_image: float = 0.75) -> None:
         for ax in row:
             ax.axis("off")
         for ax, image in zip(row, images):
-            ax.imshow(torch.as_tensor(image).detach().cpu().clamp(0, 1), vmin=0, vmax=1)
+            ax.imshow(torch.as_tensor(image).detach().cpu().clamp(0, 1).numpy(), vmin=0, vmax=1)
         row[0].text(-0.15, 0.5, label, transform=row[0].transAxes, ha="right", va="center")
     show(figure, alt)
 

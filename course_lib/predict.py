@@ -14,14 +14,14 @@ def compare(guess: dict, found: dict, within: float = 0.0) -> None:
     for name, value in found.items():
         right = name in guess and _agree(guess[name], value, within)
         held += right
-        verdict = "as guessed" if right else "otherwise" if name in guess else "no guess"
+        verdict = "as guessed" if right else "differs" if name in guess else "no guess"
         rows.append((name, _text(guess[name]) if name in guess else "-", _text(value), verdict))
     widths = [max(len(row[i]) for row in rows) for i in range(3)]
     for name, guessed, value, verdict in rows:
         print(f"{name:<{widths[0]}}   {guessed:>{widths[1]}}   {value:>{widths[2]}}   {verdict}".rstrip())
     for name in guess.keys() - found.keys():
         print(f"{name}: not a question here; the names are {', '.join(found)}")
-    print(f"{held} of {len(found)} as guessed.")
+    print(f"{held} of {len(found)} as guessed{f' (numbers within {within:.0%})' if within else ''}.")
 
 
 def _agree(guess, value, within: float) -> bool:

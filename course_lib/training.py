@@ -1,6 +1,7 @@
 """A training loop that knows nothing of the model: the caller's `step` says what is computed and what is shown."""
 
 import math
+import sys
 from collections.abc import Callable, Iterable
 
 import torch
@@ -35,7 +36,7 @@ def fit(
     optimizer = optimizer or torch.optim.Adam(model.parameters(), lr=1e-3)
     history: dict[str, list[float]] = {}
     model.train()
-    with tqdm(total=updates, disable=not progress, unit="update", mininterval=0.5) as bar:
+    with tqdm(total=updates, disable=not progress, unit="update", mininterval=0.5, file=sys.stdout) as bar:
         for update, rows in enumerate(_batches(len(data), batch_size, updates, seed), start=1):
             values = step(model, data[rows.to(data.device)])
             scalars = {name: torch.as_tensor(value).item() for name, value in values.items()}

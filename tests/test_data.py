@@ -1,0 +1,818 @@
+"""course_lib.data: what is found, downloaded or made, and every way in which that can go wrong.
+
+Servers run on 127.0.0.1 and serve tiny data sets; the real data sets are compared where COURSE_DATA holds them.
+"""
+
+import dataclasses
+import gzip
+import hashlib
+import http.server
+import io
+import multiprocessing
+import os
+import pickle
+import socket
+import struct
+import tarfile
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torchvision.datasets import CIFAR10, MNIST
+
+from course_lib import data
+
+REAL = os.environ.get("COURSE_DATA")
+RAW = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+
+
+def real(path):
+    there = REAL is not None and (Path(REAL) / path).exists()
+    return pytest.mark.skipif(not there, reason=f"COURSE_DATA with {path} is not there")
+
+
+@pytest.fixture(autouse=True)
+def alone(monkeypatch):
+    """No settings of the caller, no network: the mirrors are a port on which nobody listens."""
+    for name in ("COURSE_DATA", "COURSE_OFFLINE", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(MNIST, "mirrors", ["http://127.0.0.1:9/"])
+    monkeypatch.setattr(CIFAR10, "url", "http://127.0.0.1:9/cifar-10-python.tar.gz")
+
+
+@pytest.fixture
+def offline(monkeypatch):
+    monkeypatch.setenv("COURSE_OFFLINE", "1")
+
+
+# --- Tiny valid data sets ---------------------------------------------------------------------------------------------
+
+def tiny(shape, seed=0):
+    """Five training and three test images with labels, in the order train, train_labels, test, test_labels."""
+    draw = np.random.default_rng(seed)
+    return [draw.integers(0, 256, (5, *shape), dtype=np.uint8), np.array([3, 1, 4, 1, 9]),
+            draw.integers(0, 256, (3, *shape), dtype=np.uint8), np.array([0, 9, 5])]
+
+
+DIGITS, PATCHES = tiny((28, 28)), tiny((32, 32, 3))
+
+
+def idx(array):
+    return struct.pack(">HBB", 0, 8, array.ndim) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
+
+
+RAW_BYTES = {name: idx(array.astype(np.uint8)) for name, array in zip(RAW, DIGITS)}
+
+
+def write_raw(root):
+    raw = Path(root) / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for name, content in RAW_BYTES.items():
+        (raw / name).write_bytes(content)
+    return raw
+
+
+def write_npz(path, arrays, **changes):
+    fields = dict(zip(("x_train", "y_train", "x_test", "y_test"), arrays)) | changes
+    np.savez(path, **{key: value for key, value in fields.items() if value is not None})
+
+
+def batches():
+    """CIFAR-10's files: the training images one to a batch, each a row of 1,024 reds, 1,024 greens, 1,024 blues."""
+    def batch(images, labels):
+        rows = images.transpose(0, 3, 1, 2).reshape(len(images), 3072)
+        return pickle.dumps({"data": rows, "labels": labels.tolist()})
+    train, train_labels, test, test_labels = PATCHES
+    files = {f"data_batch_{i + 1}": batch(train[i : i + 1], train_labels[i : i + 1]) for i in range(5)}
+    meta = pickle.dumps({"label_names": list("abcdefghij")})
+    return files | {"test_batch": batch(test, test_labels), "batches.meta": meta}
+
+
+def md5(content):
+    return hashlib.md5(content).hexdigest()
+
+
+@pytest.fixture
+def cifar_files(monkeypatch):
+    """The files, with torchvision expecting their checksums instead of the real ones'."""
+    files = batches()
+    train = [[name, md5(content)] for name, content in files.items() if name.startswith("data_batch")]
+    monkeypatch.setattr(CIFAR10, "train_list", train)
+    monkeypatch.setattr(CIFAR10, "test_list", [["test_batch", md5(files["test_batch"])]])
+    monkeypatch.setattr(CIFAR10, "meta", CIFAR10.meta | {"md5": md5(files["batches.meta"])})
+    return files
+
+
+def write_batches(root, files):
+    folder = Path(root) / "cifar-10-batches-py"
+    folder.mkdir(parents=True)
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    return folder
+
+
+def same(found, arrays):
+    parts = (found.train, found.train_labels, found.test, found.test_labels)
+    assert [part.dtype for part in parts] == [torch.uint8, torch.int64] * 2
+    for part, array in zip(parts, arrays):
+        np.testing.assert_array_equal(part.numpy(), array)
+    return True
+
+
+# --- What is in the folder --------------------------------------------------------------------------------------------
+
+@real("MNIST/raw")
+def test_real_mnist_is_the_bytes_of_its_files():
+    found = data.load("mnist", REAL)
+    arrays = []
+    for name in RAW:
+        content = (Path(REAL) / "MNIST" / "raw" / name).read_bytes()
+        shape = struct.unpack(f">{content[3]}I", content[4 : 4 + 4 * content[3]])
+        arrays.append(np.frombuffer(content, np.uint8, offset=4 + 4 * content[3]).reshape(shape))
+    assert same(found, arrays) and (found.name, found.source) == ("mnist", "local")
+    assert found.train.shape == (60000, 28, 28) and found.test.shape == (10000, 28, 28)
+    assert found.train.float().mean().item() / 255 == pytest.approx(0.1307, abs=1e-4)
+
+
+@real("cifar10.npz")
+def test_real_cifar10_is_the_arrays_of_its_file():
+    found = data.load("cifar10", REAL)
+    with np.load(Path(REAL) / "cifar10.npz") as arrays:
+        assert same(found, [arrays[key] for key in ("x_train", "y_train", "x_test", "y_test")])
+    assert found.train.shape == (50000, 32, 32, 3) and found.source == "local"
+
+
+@real("fsdd.npz")
+def test_real_speech_is_the_arrays_of_its_file():
+    found = data.load_speech(REAL)
+    with np.load(Path(REAL) / "fsdd.npz") as arrays:
+        for key in ("samples", "offsets", "digit", "speaker", "take"):
+            np.testing.assert_array_equal(getattr(found, key).numpy(), arrays[key])
+        last = arrays["samples"][arrays["offsets"][-2] :]
+        assert found.speakers == tuple(arrays["speakers"].tolist()) and found.rate == int(arrays["rate"]) == 8000
+    np.testing.assert_array_equal(found.recording(-1).numpy(), last)
+    assert repr(found) == "Speech(name='fsdd', source='local', 3000 recordings, 6 speakers, 21.9 min at 8000 Hz)"
+
+
+def test_torchvisions_mnist_layout(tmp_path, capsys):
+    write_raw(tmp_path)
+    found = data.load("MNIST", tmp_path)
+    assert same(found, DIGITS) and (found.name, found.source) == ("mnist", "local")
+    assert capsys.readouterr().out == ""
+    assert repr(found) == "Dataset(name='mnist', source='local', train=(5, 28, 28), test=(3, 28, 28))"
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        found.train = None
+
+
+@pytest.mark.parametrize("packed", [RAW, RAW[:1], RAW[1:3]])
+def test_mnist_may_be_gzipped(tmp_path, packed):
+    raw = write_raw(tmp_path)
+    for name in packed:
+        (raw / f"{name}.gz").write_bytes(gzip.compress((raw / name).read_bytes()))
+        (raw / name).unlink()
+    before = sorted(raw.iterdir())
+    assert same(data.load("mnist", tmp_path), DIGITS)
+    assert sorted(raw.iterdir()) == before      # looking changes nothing
+
+
+def test_torchvisions_cifar10_layout(tmp_path, cifar_files):
+    write_batches(tmp_path, cifar_files)
+    found = data.load("cifar10", tmp_path)
+    assert same(found, PATCHES) and found.source == "local" and found.train.is_contiguous()
+
+
+@pytest.mark.parametrize("name, arrays", [("mnist", DIGITS), ("cifar10", PATCHES)])
+@pytest.mark.parametrize("label_type", [np.uint8, np.int32, np.int64, ">i4"])
+def test_npz(tmp_path, name, arrays, label_type):
+    write_npz(tmp_path / f"{name}.npz", [array.astype(label_type) if array.ndim == 1 else array for array in arrays])
+    found = data.load(name, tmp_path)
+    assert same(found, arrays) and (found.name, found.source) == (name, "local")
+
+
+def test_torchvisions_layout_comes_before_the_npz(tmp_path):
+    write_raw(tmp_path)
+    write_npz(tmp_path / "mnist.npz", tiny((28, 28), seed=1))
+    assert same(data.load("mnist", tmp_path), DIGITS)
+
+
+def test_where_it_looks(tmp_path, monkeypatch):
+    """root, then $COURSE_DATA, then data/; relative ones from the project's root, ~ from home, never from here."""
+    sets = {place: tiny((28, 28), seed) for seed, place in enumerate(("data", "env", "arg", "home/arg", "here/arg"))}
+    for place, arrays in sets.items():
+        (tmp_path / place).mkdir(parents=True)
+        write_npz(tmp_path / place / "mnist.npz", arrays)
+    (tmp_path / "pyproject.toml").touch()
+    monkeypatch.setattr(data, "__file__", str(tmp_path / "course_lib" / "data.py"))
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path / "here")
+    assert same(data.load("mnist"), sets["data"])
+    monkeypatch.setenv("COURSE_DATA", "")
+    assert same(data.load("mnist"), sets["data"])
+    monkeypatch.setenv("COURSE_DATA", "env")
+    assert same(data.load("mnist"), sets["env"])
+    monkeypatch.setenv("COURSE_DATA", str(tmp_path / "env"))
+    assert same(data.load("mnist"), sets["env"])
+    assert same(data.load("mnist", "arg"), sets["arg"])
+    assert same(data.load("mnist", Path("here/../arg")), sets["arg"])
+    assert same(data.load("mnist", "~/arg"), sets["home/arg"])
+    (tmp_path / "pyproject.toml").unlink()      # installed without its project: from where the caller is
+    assert same(data.load("mnist", "arg"), sets["here/arg"])
+
+
+def test_the_project_is_this_one(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    folder, shown = data._folder(None)
+    assert folder == Path(__file__).resolve().parent.parent / "data" and shown == "data/"
+
+
+@pytest.mark.parametrize("name", ["cifar", "", "mnist.npz", None, 3])
+def test_unknown_name(name):
+    with pytest.raises(ValueError, match="'mnist', 'cifar10'"):
+        data.load(name)
+
+
+# --- What is in the folder but wrong: an error that names it, and never the sample ------------------------------------
+
+def refused(call, capsys, *words):
+    with pytest.raises(data.DataError) as caught:
+        call()
+    message = str(caught.value)
+    assert all(word in message for word in words), message
+    assert capsys.readouterr().out == ""
+    return message
+
+
+RAW_FAULTS = {
+    "cut short": (RAW[0], lambda content: content[:-9]),
+    "too long": (RAW[0], lambda content: content + b"aa"),
+    "header alone": (RAW[2], lambda content: content[:10]),
+    "empty": (RAW[0], lambda content: b""),
+    "wrong magic": (RAW[2], lambda content: b"\x1f\x8b\x08\x00" + content[4:]),
+    "unknown type": (RAW[0], lambda content: b"\0\0\x0a\x03" + content[4:]),
+    "signed": (RAW[0], lambda content: b"\0\0\x09\x03" + content[4:]),
+    "other shape": (RAW[0], lambda content: idx(np.zeros((5, 14, 14), np.uint8))),
+    "no images": (RAW[2], lambda content: idx(np.zeros((0, 28, 28), np.uint8))),
+    "labels are images": (RAW[1], lambda content: RAW_BYTES[RAW[0]]),
+    "images are labels": (RAW[0], lambda content: RAW_BYTES[RAW[1]]),
+    "a label short": (RAW[1], lambda content: idx(np.zeros(4, np.uint8))),
+    "labels cut short": (RAW[3], lambda content: content[:-1]),
+    "label 10": (RAW[3], lambda content: idx(np.array([0, 10, 1], np.uint8))),
+}
+
+
+@pytest.mark.parametrize("fault", RAW_FAULTS)
+def test_corrupt_mnist(tmp_path, offline, capsys, fault):
+    name, spoil = RAW_FAULTS[fault]
+    path = write_raw(tmp_path) / name
+    path.write_bytes(spoil(path.read_bytes()))
+    write_npz(tmp_path / "mnist.npz", DIGITS)       # a sound file elsewhere is no excuse
+    refused(lambda: data.load("mnist", tmp_path), capsys, str(path), "call again")
+
+
+@pytest.mark.parametrize("spoil", [
+    lambda c: c[:-20], lambda c: c[:60] + bytes([c[60] ^ 255]) + c[61:], lambda c: b"", lambda c: b"<html>",
+], ids=["cut short", "flipped", "empty", "text"])
+def test_corrupt_gz(tmp_path, offline, capsys, spoil):
+    raw = write_raw(tmp_path)
+    path = raw / f"{RAW[0]}.gz"
+    path.write_bytes(spoil(gzip.compress((raw / RAW[0]).read_bytes())))
+    (raw / RAW[0]).unlink()
+    refused(lambda: data.load("mnist", tmp_path), capsys, str(path), "call again")
+
+
+@pytest.mark.parametrize("missing", [RAW[:1], RAW[1:], (RAW[0], RAW[3])])
+def test_a_part_of_mnist(tmp_path, capsys, missing):
+    raw = write_raw(tmp_path)
+    for name in missing:
+        (raw / name).unlink()
+    message = refused(lambda: data.load("mnist", tmp_path), capsys, str(raw), "move the folder away", *missing)
+    assert not any(name in message for name in set(RAW) - set(missing))
+
+
+@pytest.mark.parametrize("place", ["MNIST/raw/train-images-idx3-ubyte", "mnist.npz"])
+@pytest.mark.parametrize("what", ["folder", "dangling link"])
+def test_no_file_where_a_file_should_be(tmp_path, offline, capsys, place, what):
+    path = tmp_path / place
+    if path.parent != tmp_path:
+        (write_raw(tmp_path) / RAW[0]).unlink()
+    path.mkdir() if what == "folder" else path.symlink_to(tmp_path / "unplugged")
+    refused(lambda: data.load("mnist", tmp_path), capsys, str(path))
+
+
+@pytest.mark.parametrize("name", ["mnist", "cifar10"])
+@pytest.mark.parametrize("place", ["", "MNIST", "MNIST/raw", "cifar-10-batches-py"])
+def test_a_file_where_a_folder_should_be(tmp_path, offline, capsys, name, place):
+    path = tmp_path / "root" / place
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    if place == "" or place.lower().startswith(name[:5]) or (place, name) == ("cifar-10-batches-py", "cifar10"):
+        refused(lambda: data.load(name, tmp_path / "root"), capsys, str(path))
+    else:
+        assert data.load(name, tmp_path / "root").source == "sample"
+
+
+def test_a_folder_that_may_not_be_entered(tmp_path, offline, capsys, monkeypatch):
+    def denied(path):
+        raise PermissionError(13, "Permission denied", str(path))
+    monkeypatch.setattr(Path, "lstat", denied)      # the tests may run as root, for whom no folder is closed
+    refused(lambda: data.load("mnist", tmp_path), capsys, str(tmp_path), "Permission denied")
+    refused(lambda: data.load_speech(tmp_path), capsys, str(tmp_path), "Permission denied")
+
+
+@pytest.mark.parametrize("bad", ["data_batch_3", "test_batch", "batches.meta"])
+@pytest.mark.parametrize("how", ["flipped", "missing", "folder"])
+def test_corrupt_cifar10(tmp_path, cifar_files, offline, capsys, bad, how):
+    folder = write_batches(tmp_path, cifar_files)
+    write_npz(tmp_path / "cifar10.npz", PATCHES)
+    (folder / bad).unlink()
+    if how == "folder":
+        (folder / bad).mkdir()
+    elif how == "flipped":
+        (folder / bad).write_bytes(cifar_files[bad][:-30] + bytes([cifar_files[bad][-30] ^ 1]) + cifar_files[bad][-29:])
+    message = refused(lambda: data.load("cifar10", tmp_path), capsys, str(folder), bad, "call again")
+    assert sum(name in message for name in cifar_files) == 1
+
+
+def test_an_unreadable_batch(tmp_path, cifar_files, offline, capsys, monkeypatch):
+    folder = write_batches(tmp_path, cifar_files)
+    def denied(path, md5=None):
+        raise PermissionError(13, "Permission denied", str(path))
+    monkeypatch.setattr("torchvision.datasets.utils.check_integrity", denied)
+    refused(lambda: data.load("cifar10", tmp_path), capsys, str(folder), "Permission denied")
+
+
+def test_a_pickle_with_a_wrong_checksum_never_runs(tmp_path, cifar_files, capsys):
+    class Trap:
+        def __reduce__(self):
+            return (Path.touch, (tmp_path / "sprung",))
+    folder = write_batches(tmp_path, cifar_files)
+    (folder / "data_batch_1").write_bytes(pickle.dumps(Trap()))
+    refused(lambda: data.load("cifar10", tmp_path), capsys, "data_batch_1")
+    assert not (tmp_path / "sprung").exists()
+
+
+@pytest.mark.parametrize("name, arrays", [("mnist", DIGITS), ("cifar10", PATCHES)])
+@pytest.mark.parametrize("key, change, words", [
+    ("y_test", lambda a: None, ["no y_test"]),
+    ("x_train", lambda a: a.astype(np.float32), ["float32", "uint8"]),
+    ("x_train", lambda a: a.astype(np.int64), ["int64", "uint8"]),
+    ("x_test", lambda a: a.reshape(len(a), -1), ["(3, ", "(N, "]),
+    ("x_test", lambda a: a[..., None], ["(N, "]),
+    ("x_test", lambda a: a[:0], ["(0, ", "N > 0"]),
+    ("x_test", lambda a: np.uint8(7), ["uint8 ()"]),
+    ("y_train", lambda a: a[:4], ["(4,)", "5"]),
+    ("y_train", lambda a: a[:, None], ["(5, 1)"]),
+    ("y_train", lambda a: a.astype(float), ["float64"]),
+    ("y_train", lambda a: np.eye(10)[a], ["(5, 10)"]),
+    ("y_test", lambda a: a + 1, ["1 to 10", "0 to 9"]),
+    ("y_test", lambda a: a - 1, ["-1 to 8", "0 to 9"]),
+    ("y_test", lambda a: a.astype(object), ["pickle"]),
+])
+def test_wrong_arrays(tmp_path, offline, capsys, name, arrays, key, change, words):
+    path = tmp_path / f"{name}.npz"
+    original = dict(zip(("x_train", "y_train", "x_test", "y_test"), arrays))[key]
+    write_npz(path, arrays, **{key: change(original)})
+    refused(lambda: data.load(name, tmp_path), capsys, str(path), "call again", *words)
+
+
+def npy(array):
+    stream = io.BytesIO()
+    np.save(stream, array)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("loader, file", [(lambda root: data.load("mnist", root), "mnist.npz"),
+                                          (data.load_speech, "fsdd.npz")])
+@pytest.mark.parametrize("spoil", [
+    lambda c: b"", lambda c: c[: len(c) // 2], lambda c: c[:2000] + bytes([c[2000] ^ 1]) + c[2001:],
+    lambda c: b"hello", lambda c: pickle.dumps([1, 2]), lambda c: npy(np.arange(9)),
+], ids=["empty", "cut short", "flipped bit", "text", "pickle", "npy"])
+def test_corrupt_npz(tmp_path, offline, capsys, loader, file, spoil):
+    write_npz(tmp_path / "mnist.npz", DIGITS)
+    write_speech(tmp_path)
+    (tmp_path / file).write_bytes(spoil((tmp_path / file).read_bytes()))
+    message = refused(lambda: loader(tmp_path), capsys, str(tmp_path / file), "call again")
+    assert "unsafely" not in message        # numpy's advice on pickles is not for learners
+
+
+# --- Speech -----------------------------------------------------------------------------------------------------------
+
+def write_speech(root, **changes):
+    fields = dict(samples=np.arange(2000, dtype=np.int16), offsets=np.array([0, 500, 1300, 2000]),
+                  digit=np.array([7, 0, 9], np.uint8), speaker=np.array([1, 0, 1], np.uint8),
+                  take=np.array([0, 1, 49], np.uint8), speakers=np.array(["ada", "bo"]), rate=8000) | changes
+    np.savez(root / "fsdd.npz", **{key: value for key, value in fields.items() if value is not None})
+
+
+def test_speech(tmp_path, capsys):
+    write_speech(tmp_path)
+    found = data.load_speech(tmp_path)
+    assert (found.name, found.source) == ("fsdd", "local")
+    assert (found.rate, found.speakers, len(found)) == (8000, ("ada", "bo"), 3)
+    assert found.samples.dtype == torch.int16
+    assert all(t.dtype == torch.int64 for t in (found.offsets, found.digit, found.speaker, found.take))
+    assert (found.digit.tolist(), found.speaker.tolist(), found.take.tolist()) == ([7, 0, 9], [1, 0, 1], [0, 1, 49])
+    for i, (start, end) in enumerate([(0, 500), (500, 1300), (1300, 2000)]):
+        assert found.recording(i).tolist() == list(range(start, end)) == found.recording(i - 3).tolist()
+    for i in (3, -4):
+        with pytest.raises(IndexError):
+            found.recording(i)
+    assert capsys.readouterr().out == "" and "tensor" not in repr(found)
+
+
+@pytest.mark.parametrize("key, value", [
+    ("samples", None), ("take", None), ("speakers", None), ("rate", None),
+    ("samples", np.zeros(2000, np.float32)), ("samples", np.zeros(2000, np.int32)),
+    ("samples", np.zeros((2, 1000), np.int16)), ("samples", np.zeros(0, np.int16)),
+    ("offsets", np.array([0, 500, 1300, 2001])), ("offsets", np.array([1, 500, 1300, 2000])),
+    ("offsets", np.array([0, 1300, 500, 2000])), ("offsets", np.array([0, 500, 500, 2000])), ("offsets", np.array([0])),
+    ("offsets", np.array([0.0, 500, 1300, 2000])), ("offsets", np.array([0, 1000, 2000])),
+    ("offsets", np.zeros(0, int)), ("offsets", np.array([[0, 500, 1300, 2000]])),
+    ("digit", np.array([7, 0, 10])), ("digit", np.array([7, 0])), ("digit", np.array([7.0, 0, 9])),
+    ("speaker", np.array([0, 1, 2])), ("speaker", np.array([0, 1, -1])), ("take", np.array([0, 1, -1])),
+    ("speakers", np.array([1, 2])), ("speakers", np.array([b"ada", b"bo"])),
+    ("speakers", np.array(["ada", "bo"], object)),
+    ("rate", 0), ("rate", 8000.0), ("rate", np.array([8000])),
+])
+def test_wrong_speech(tmp_path, capsys, key, value):
+    write_speech(tmp_path, **{key: value})
+    refused(lambda: data.load_speech(tmp_path), capsys, str(tmp_path / "fsdd.npz"), "call again")
+
+
+# --- Downloading ------------------------------------------------------------------------------------------------------
+
+class Server(http.server.ThreadingHTTPServer):
+    """Serves `files` and counts; `mode` says how: good, half (then closes), stall (half, then silence), silent."""
+    daemon_threads, block_on_close = True, False
+
+    def __init__(self, files):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.files, self.mode, self.asked = files, "good", []
+        self.release, self.halfway = threading.Event(), threading.Event()
+        self.address = f"http://127.0.0.1:{self.server_port}/"
+
+    def handle_error(self, request, client_address):
+        pass        # clients that hang up are part of the game
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        server, name = self.server, self.path.strip("/")
+        server.asked.append(name)
+        if server.mode == "silent":
+            return server.release.wait(20)
+        if name not in server.files:
+            return self.send_error(404)
+        content = server.files[name]
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        if server.mode == "good":
+            return self.wfile.write(content)
+        self.wfile.write(content[: len(content) // 2])
+        self.wfile.flush()
+        if server.mode == "stall":
+            server.halfway.set()
+            server.release.wait(20)
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def serve(monkeypatch):
+    monkeypatch.setattr(data, "_PATIENCE", 1)
+    servers = []
+
+    def start(files):
+        server = Server(files)
+        servers.append(server)
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        return server
+
+    yield start
+    for server in servers:
+        server.release.set()
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture
+def mnist_server(serve, monkeypatch):
+    files = {f"{name}.gz": gzip.compress(content) for name, content in RAW_BYTES.items()}
+    server = serve(files)
+    monkeypatch.setattr(MNIST, "mirrors", [server.address])
+    monkeypatch.setattr(MNIST, "resources", [(name, md5(content)) for name, content in files.items()])
+    return server
+
+
+@pytest.fixture
+def cifar_server(serve, cifar_files, monkeypatch):
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w:gz") as archive:
+        for name, content in cifar_files.items():
+            member = tarfile.TarInfo(f"cifar-10-batches-py/{name}")
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    server = serve({"cifar-10-python.tar.gz": stream.getvalue()})
+    monkeypatch.setattr(CIFAR10, "url", server.address + "cifar-10-python.tar.gz")
+    monkeypatch.setattr(CIFAR10, "tgz_md5", md5(stream.getvalue()))
+    return server
+
+
+@pytest.fixture(params=["mnist", "cifar10"])
+def remote(request):
+    """(name, its tiny arrays, its server)."""
+    server = request.getfixturevalue({"mnist": "mnist_server", "cifar10": "cifar_server"}[request.param])
+    return request.param, {"mnist": DIGITS, "cifar10": PATCHES}[request.param], server
+
+
+def one_line(capsys, *words):
+    out = capsys.readouterr().out
+    assert out.endswith("\n") and out.count("\n") == 1 and all(word in out for word in words), out
+    assert str(Path(tempfile.gettempdir())) not in out and str(Path.home()) not in out
+    return out
+
+
+def test_download(tmp_path, remote, capsys):
+    name, arrays, server = remote
+    root = tmp_path / "new" / "folder"
+    found = data.load(name, root)
+    assert same(found, arrays) and found.source == "download"
+    one_line(capsys, "Downloading", "MB")
+    assert [path.name for path in root.iterdir()] == [{"mnist": "MNIST", "cifar10": "cifar-10-batches-py"}[name]]
+    asked = len(server.asked)
+    again = data.load(name, root)
+    assert same(again, arrays) and again.source == "local" and len(server.asked) == asked
+    assert capsys.readouterr().out == "" and socket.getdefaulttimeout() is None
+
+
+def test_an_npz_is_not_downloaded_over(tmp_path, remote):
+    name, arrays, server = remote
+    write_npz(tmp_path / f"{name}.npz", arrays)
+    assert data.load(name, tmp_path).source == "local" and not server.asked
+
+
+def test_an_empty_folder_is_no_data(tmp_path, mnist_server):
+    (tmp_path / "MNIST" / "raw").mkdir(parents=True)        # as torchvision leaves it when it finds no network
+    assert data.load("mnist", tmp_path).source == "download"
+    assert data.load("mnist", tmp_path).source == "local"
+
+
+def test_a_folder_of_other_files_is_left_alone(tmp_path, mnist_server):
+    raw = tmp_path / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    (raw / "notes.txt").write_text("mine")
+    with pytest.raises(data.DataError, match="nothing of it was kept"):
+        data.load("mnist", tmp_path)
+    assert [path.name for path in raw.iterdir()] == ["notes.txt"] and len(list(tmp_path.iterdir())) == 1
+
+
+def test_another_process_may_finish_first(tmp_path, mnist_server, monkeypatch):
+    replace = os.replace
+    def overtaken(source, target):
+        write_raw(tmp_path)
+        replace(source, target)
+    monkeypatch.setattr(data.os, "replace", overtaken)
+    assert same(data.load("mnist", tmp_path), DIGITS)
+    assert [path.name for path in tmp_path.iterdir()] == ["MNIST"]
+    assert data.load("mnist", tmp_path).source == "local"
+
+
+@pytest.mark.parametrize("mode", ["half", "wrong"])
+def test_a_download_that_is_not_whole_is_an_error_and_leaves_nothing(tmp_path, remote, capsys, monkeypatch, mode):
+    name, arrays, server = remote
+    sound = dict(server.files)
+    if mode == "wrong":
+        last = list(server.files)[-1]
+        server.files[last] = gzip.compress(b"something else")
+    else:
+        server.mode = mode
+    with pytest.raises(data.DataError, match="nothing of it was kept") as caught:
+        data.load(name, tmp_path)
+    assert str(tmp_path) in str(caught.value) and "COURSE_OFFLINE=1" in str(caught.value)
+    one_line(capsys, "Downloading")
+    assert list(tmp_path.iterdir()) == [] and socket.getdefaulttimeout() is None
+    monkeypatch.setenv("COURSE_OFFLINE", "1")
+    assert data.load(name, tmp_path).source == "sample"
+    monkeypatch.delenv("COURSE_OFFLINE")
+    server.files, server.mode = sound, "good"
+    assert data.load(name, tmp_path).source == "download"
+
+
+def test_a_download_that_falls_silent_gives_the_sample(tmp_path, remote, capsys):
+    name, _, server = remote
+    server.mode = "stall"
+    start = time.monotonic()
+    assert data.load(name, tmp_path).source == "sample"
+    assert time.monotonic() - start < 6
+    downloading, sample = capsys.readouterr().out.splitlines()
+    assert "Downloading" in downloading and "broke off" in sample
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_server_that_never_answers_gives_the_sample(tmp_path, remote, capsys):
+    name, _, server = remote
+    server.mode = "silent"
+    start = time.monotonic()
+    assert data.load(name, tmp_path / "new").source == "sample"
+    assert time.monotonic() - start < 4
+    one_line(capsys, "no network", "embedded sample", "which does not exist yet")
+    assert list(tmp_path.iterdir()) == []       # nothing is made where nothing was downloaded
+
+
+def test_a_name_server_that_never_answers_gives_the_sample(tmp_path, serve, capsys, monkeypatch):
+    over = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **kwargs: over.wait(20) and [])
+    start = time.monotonic()
+    assert data.load("mnist", tmp_path).source == "sample"
+    assert time.monotonic() - start < 4
+    over.set()
+    one_line(capsys, "no network (no answer in 1 s)")
+
+
+def test_one_mirror_is_enough(tmp_path, mnist_server, monkeypatch):
+    monkeypatch.setattr(MNIST, "mirrors", ["http://127.0.0.1:9/", mnist_server.address])
+    assert same(data.load("mnist", tmp_path), DIGITS)
+
+
+@pytest.mark.parametrize("setting, tries", [("1", False), ("yes", False), ("0", True), ("", True)])
+def test_course_offline(tmp_path, mnist_server, monkeypatch, capsys, setting, tries):
+    monkeypatch.setenv("COURSE_OFFLINE", setting)
+    assert data.load("mnist", tmp_path).source == ("download" if tries else "sample")
+    assert bool(mnist_server.asked) == tries
+    one_line(capsys, "Downloading" if tries else "COURSE_OFFLINE is set")
+
+
+def test_a_folder_that_cannot_be_written(tmp_path, mnist_server, capsys, monkeypatch):
+    def denied(*args, **kwargs):
+        raise PermissionError(13, "Permission denied", str(kwargs.get("dir")))
+    monkeypatch.setattr(tempfile, "mkdtemp", denied)        # the tests may run as root, for whom no folder is closed
+    refused(lambda: data.load("mnist", tmp_path), capsys, str(tmp_path), "cannot be written", "COURSE_OFFLINE=1")
+
+
+def test_a_full_disk(tmp_path, mnist_server, monkeypatch):
+    def full(*args):
+        raise OSError(28, "No space left on device")
+    monkeypatch.setattr("torchvision.datasets.utils._urlretrieve", full)
+    with pytest.raises(data.DataError, match="No space left"):
+        data.load("mnist", tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="the child has to know the server")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_download_that_is_killed_leaves_nothing_that_is_taken_for_data(tmp_path, remote, monkeypatch):
+    name, arrays, server = remote
+    server.mode = "stall"
+    monkeypatch.setattr(data, "_PATIENCE", 20)
+    child = multiprocessing.get_context("fork").Process(target=data.load, args=(name, tmp_path))
+    child.start()
+    deadline = time.monotonic() + 10
+    while not any(path.is_file() for path in tmp_path.rglob("*")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    child.kill()                                # SIGKILL: no handler, no cleaning up
+    child.join()
+    left = list(tmp_path.iterdir())
+    assert [path.name.startswith(data._STAGING) for path in left] == [True]
+    monkeypatch.setenv("COURSE_OFFLINE", "1")
+    assert data.load(name, tmp_path).source == "sample"
+    monkeypatch.delenv("COURSE_OFFLINE")
+    server.mode = "good"
+    assert same(data.load(name, tmp_path), arrays)
+    assert left[0].exists()                     # it may be another process's, still at work ...
+    for path in (left[0], *left[0].rglob("*")):
+        os.utime(path, (time.time() - 3600,) * 2)
+    assert data.load(name, tmp_path).source == "local"
+    assert not left[0].exists()                 # ... until it has been still for long
+
+
+# --- The samples ------------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("loader", [lambda: data.load("mnist", "no/such"), lambda: data.load("cifar10", "no/such"),
+                                    lambda: data.load_speech("no/such")])
+def test_samples_are_announced_repeatable_quick_and_draw_no_random_numbers(offline, capsys, loader):
+    state = torch.get_rng_state()
+    first = loader()
+    assert first.source == "sample"
+    one_line(capsys, "no/such/ (which does not exist yet)", "embedded sample")
+    start = time.monotonic()
+    second = loader()
+    assert time.monotonic() - start < 1.5       # with scikit-learn imported
+    assert torch.equal(torch.get_rng_state(), state)
+    for field in dataclasses.fields(first):
+        a, b = getattr(first, field.name), getattr(second, field.name)
+        assert torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b
+
+
+def test_the_line_names_the_place_without_a_path(offline, tmp_path, monkeypatch, capsys):
+    data.load("mnist", tmp_path)
+    one_line(capsys, "nothing in the folder given as root and COURSE_OFFLINE is set")
+    monkeypatch.setenv("COURSE_DATA", str(tmp_path))
+    data.load("mnist")
+    one_line(capsys, "nothing in $COURSE_DATA and")
+    monkeypatch.setenv("COURSE_DATA", str(tmp_path / "slip"))
+    data.load("mnist")
+    one_line(capsys, "nothing in $COURSE_DATA (which does not exist yet) and")
+    data.load_speech()
+    one_line(capsys, "no fsdd.npz in $COURSE_DATA (which does not exist yet)")
+    monkeypatch.delenv("COURSE_DATA")
+    monkeypatch.setattr(data, "__file__", str(tmp_path / "course_lib" / "data.py"))
+    data.load("mnist")
+    one_line(capsys, "nothing in data/ and")
+
+
+def test_no_network_gives_the_sample(tmp_path, capsys):
+    assert data.load("cifar10", tmp_path).source == "sample"
+    one_line(capsys, "no network (", "refused", "cifar10.npz")
+
+
+def test_mnist_sample_is_scikit_learns_digits(offline):
+    from sklearn.datasets import load_digits
+    sample = data.load("mnist", "no/such")
+    assert sample.train.shape == (1500, 28, 28) and sample.test.shape == (297, 28, 28)
+    assert sample.train.dtype == sample.test.dtype == torch.uint8
+    images, labels = torch.cat([sample.train, sample.test]), torch.cat([sample.train_labels, sample.test_labels])
+    # Shrunk again, each image is most like one of the originals: that one's label is its own, and all have their turn.
+    def standard(rows):
+        return F.normalize(rows - rows.mean(1, keepdim=True))
+    small = F.adaptive_avg_pool2d(images[:, None, 4:24, 4:24].float(), 8).flatten(1)
+    likeness = standard(small) @ standard(torch.from_numpy(load_digits().images).float().flatten(1)).T
+    match = likeness.argmax(1)
+    assert torch.equal(torch.from_numpy(load_digits().target)[match], labels)
+    assert len(match.unique()) > 0.99 * 1797 and likeness.max(1).values.min() > 0.85
+    for part in (sample.train_labels, sample.test_labels):      # each class has its share
+        assert (part.bincount(minlength=10) - len(part) / 10).abs().max() <= 0.04 * len(part)
+
+
+def test_mnist_sample_looks_like_mnist(offline):
+    images = data.load("mnist", "no/such").train
+    box = torch.zeros(28, 28, dtype=torch.bool)
+    box[4:24, 4:24] = True
+    assert images[:, ~box].eq(0).all()
+    assert (images.flatten(1).max(1).values > 200).all()
+    scaled = images.float() / 255
+    assert scaled.mean().item() == pytest.approx(0.1307, abs=0.02)      # MNIST's own mean ...
+    assert scaled.std().item() == pytest.approx(0.3081, abs=0.02)       # ... and deviation
+    assert 0.15 < images.gt(0).float().mean() < 0.23                    # 0.19: the share of ink
+
+
+def test_cifar10_sample_is_patches_of_two_photographs_and_the_parts_share_no_pixel(offline):
+    from sklearn.datasets import load_sample_image
+    sample = data.load("cifar10", "no/such")
+    assert sample.train.dtype == sample.test.dtype == torch.uint8
+    assert sample.train.shape[1:] == sample.test.shape[1:] == (32, 32, 3)
+    assert 2000 <= len(sample.train) <= 3000 and 300 <= len(sample.test) <= 1000
+    seen = {part: np.zeros((2, 213, 320), bool) for part in ("train", "test")}
+    for label, name in enumerate(("china.jpg", "flower.jpg")):
+        photograph = load_sample_image(name)[:426].astype(float)
+        half = photograph.reshape(213, 2, 320, 2, 3).mean((1, 3)).round().astype(np.uint8)
+        places = {}
+        for row in range(213 - 31):
+            for column in range(320 - 31):
+                places.setdefault(half[row : row + 32, column : column + 32].tobytes(), []).append((row, column))
+        for part in ("train", "test"):
+            images, labels = getattr(sample, part), getattr(sample, f"{part}_labels")
+            assert labels.eq(label).sum() == len(labels) / 2
+            found = [places[image.tobytes()] for image in images[labels == label].numpy()]
+            assert sum(len(where) == 1 for where in found) > 0.95 * len(found)      # the clear sky repeats itself
+            for (row, column), *more in found:
+                if not more:
+                    seen[part][label, row : row + 32, column : column + 32] = True
+    assert not (seen["train"] & seen["test"]).any()
+    assert seen["train"].mean() > 0.6 and seen["test"].mean() > 0.2
+
+
+def test_speech_sample(offline, tmp_path):
+    sample = data.load_speech("no/such")
+    assert 200 <= len(sample) <= 1000 and sample.rate == 8000 and len(sample.speakers) >= 3
+    rows = set(zip(sample.digit.tolist(), sample.speaker.tolist(), sample.take.tolist()))
+    assert len(rows) == len(sample) == 10 * len(sample.speakers) * (int(sample.take.max()) + 1)
+    for i in range(len(sample)):
+        recording = sample.recording(i).float()
+        assert 1600 <= len(recording) <= 8000 and 8000 < recording.abs().max() < 32767
+        assert recording[[0, -1]].abs().max() < 50
+    # As strict as for a file: written out and read back it is the same.
+    fields = {key: getattr(sample, key) for key in ("samples", "offsets", "digit", "speaker", "take")}
+    np.savez(tmp_path / "fsdd.npz", **fields, speakers=np.array(sample.speakers), rate=sample.rate)
+    back = data.load_speech(tmp_path)
+    assert back.source == "local" and back.speakers == sample.speakers
+    assert all(torch.equal(getattr(back, key), value) for key, value in fields.items())
+
+
+def test_speech_sample_has_the_two_tones_of_each_key(offline):
+    sample = data.load_speech("no/such")
+    keys = "941 1336 697 1209 697 1336 697 1477 770 1209 770 1336 770 1477 852 1209 852 1336 852 1477".split()
+    for digit in range(10):
+        row = ((sample.digit == digit) & (sample.speaker == sample.speakers.index("flute"))).nonzero()[-1].item()
+        start = sample.recording(row)[:1024].double() * torch.hann_window(1024, dtype=torch.float64)
+        power = torch.fft.rfft(start).abs()[: 1024 * 900 // 8000]       # up to 900 Hz: no harmonics yet
+        peaks = [i for i in range(1, len(power) - 1) if power[i - 1] < power[i] >= power[i + 1]]
+        peaks = sorted(sorted(peaks, key=lambda i: -power[i])[:2])
+        wanted = [int(tone) / 2 for tone in keys[2 * digit : 2 * digit + 2]]
+        assert [i * 8000 / 1024 for i in peaks] == pytest.approx(wanted, rel=0.04)

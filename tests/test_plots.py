@@ -1,0 +1,97 @@
+import io
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import torch
+from IPython.core.formatters import DisplayFormatter
+from IPython.display import Image
+from PIL import Image as PILImage
+
+from course_lib import plots
+
+
+@pytest.fixture(autouse=True)
+def closed_figures():
+    yield
+    plt.close("all")
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    images = []
+    monkeypatch.setattr(plots, "display", images.append)
+    return images
+
+
+def test_show_gives_a_png_with_its_alternative_text_and_closes_the_figure(shown):
+    figure, ax = plt.subplots()
+    plots.show(figure, "a sentence")
+    (image,) = shown
+    assert isinstance(image, Image) and image.alt == "a sentence"
+    assert image.data.startswith(b"\x89PNG") and not plt.get_fignums()
+    data, metadata = DisplayFormatter().format(image)
+    assert "image/png" in data and metadata["image/png"]["alt"] == "a sentence"
+
+
+def test_animate_keeps_every_frame(shown):
+    figures = []
+    for height in (1, 2, 3):
+        figure, ax = plt.subplots(figsize=(2, 2))
+        ax.bar(0, height)
+        ax.set_ylim(0, 3)
+        figures.append(figure)
+    plots.animate(figures, "bars grow", seconds_per_frame=0.2)
+    picture = PILImage.open(io.BytesIO(shown[0].data))
+    assert picture.n_frames == 3 and picture.info["duration"] == 200 and not plt.get_fignums()
+    frames = []
+    for i in range(3):
+        picture.seek(i)
+        frames.append(np.array(picture.convert("RGB")))
+    assert not np.array_equal(frames[0], frames[2])
+
+
+def test_code_colours_repeat_after_eight_and_are_stable():
+    assert plots.code_colours(torch.tensor([0, 7, 8])) == [plots.CODE_COLOURS[0], plots.CODE_COLOURS[7], plots.CODE_COLOURS[0]]
+    assert len(set(plots.CODE_COLOURS)) == 8
+
+
+def test_draw_cells_writes_each_number_at_its_place():
+    _, ax = plt.subplots()
+    values = torch.tensor([[0.125, 2.0, -1.0], [3.0, 4.0, 5.5]])
+    plots.draw_cells(ax, values, digits=2, rows=["a", "b"], columns=["x", "y", "z"])
+    written = {text.get_position(): text.get_text() for text in ax.texts}
+    assert written == {(j, i): f"{values[i, j]:.2f}" for i in range(2) for j in range(3)}
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["a", "b"]
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["x", "y", "z"]
+
+
+def test_draw_cells_colours_row_by_row():
+    _, ax = plt.subplots()
+    plots.draw_cells(ax, torch.zeros(2, 2), ["#FF0000", "#00FF00", "#0000FF", "#000000"])
+    picture = ax.images[0].get_array()
+    assert picture[0, 1].argmax() == 1 and picture[1, 0].argmax() == 2 and picture[0, 0].argmax() == 0
+
+
+def test_image_rows_shows_all_images_in_order(monkeypatch):
+    figures = []
+    monkeypatch.setattr(plots, "show", lambda figure, alt: figures.append((figure, alt)))
+    images = torch.arange(2 * 4 * 4).reshape(2, 4, 4) / 32
+    plots.image_rows({"input": images, "output": images.flip(0)}, "two rows")
+    figure, alt = figures[0]
+    pictures = [ax.images[0].get_array() for ax in figure.axes if ax.images]
+    assert alt == "two rows" and len(pictures) == 4
+    for picture, image in zip(pictures, (*images, *images.flip(0))):
+        assert np.allclose(picture, image)
+
+
+def test_training_curves_draws_the_running_mean(monkeypatch):
+    figures = []
+    monkeypatch.setattr(plots, "show", lambda figure, alt: figures.append(figure))
+    history = {"loss": [4.0, 2.0, 6.0, 8.0], "perplexity": [1.0, 3.0, 5.0, 7.0]}
+    plots.training_curves({"run": history}, {"loss": "loss (nats)", "perplexity": "perplexity (codes)"}, "curves", smooth=2)
+    loss, perplexity = figures[0].axes
+    assert np.allclose(loss.lines[0].get_ydata(), [3, 4, 7]) and np.allclose(loss.lines[0].get_xdata(), [2, 3, 4])
+    assert loss.get_yscale() == "log" and perplexity.get_yscale() == "linear"
+    assert np.allclose(perplexity.lines[0].get_ydata(), [2, 4, 6])
+    assert loss.get_ylabel() == "loss (nats)"
