@@ -9,9 +9,12 @@ BIN := $(if $(filter Windows_NT,$(OS)),.venv/Scripts,.venv/bin)
 UV = $(shell command -v uv || echo $(BIN)/uv)
 READY := .venv/ready
 export PYTHON WHEELHOUSE UV_VERSION BIN
+# A PyTorch thread that waits spins, unless told to sleep. With as many threads as cores, and anything else at work on
+# the machine, spinning makes training up to ten times slower.
+export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help course test lab lock wheelhouse clean
+.PHONY: help course test lab outputs lock wheelhouse clean
 
 help:
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s%s\n", $$1, $$2 }' Makefile
@@ -29,6 +32,10 @@ test: $(READY) ## run the tests, then every lesson against its committed outputs
 
 lab: $(READY) ## open JupyterLab at the first lesson
 	$(BIN)/python -m jupyterlab --ServerApp.root_dir=. notebooks/01_*.ipynb
+
+outputs: $(READY) ## run every lesson and keep its outputs in the notebook, to be committed
+	$(BIN)/python -m nbconvert --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False \
+	    --ExecutePreprocessor.coalesce_streams=True notebooks/*.ipynb
 
 lock: $(READY) ## write requirements.lock and environment.yml from pyproject.toml, keeping the pins that still fit
 	"$(UV)" pip compile pyproject.toml $(UPGRADE) --quiet --universal --python-version 3.11 --generate-hashes \

@@ -24,13 +24,15 @@ from torch.nn import functional as F
 
 def flatten_latents(latents: Tensor) -> Tensor:
     """(B, D, *S) -> (N, D): one row for each latent vector, row-major over B, then over S."""
-    if latents.ndim < 2:
-        raise ValueError(f"latents have shape {tuple(latents.shape)}; wanted (B, D, *S), at least two axes")
+    if latents.ndim < 2 or latents.shape[1] == 0:
+        raise ValueError(f"latents have shape {tuple(latents.shape)}; wanted (B, D, *S), at least two axes, D > 0")
     return latents.movedim(1, -1).reshape(-1, latents.shape[1])  # (B, *S, D) -> (N, D)
 
 
 def unflatten_latents(flat: Tensor, shape) -> Tensor:
     """(N, D) -> (B, D, *S), the inverse of `flatten_latents`; `shape` is the original (B, D, *S)."""
+    if len(shape) < 2:
+        raise ValueError(f"shape is {tuple(shape)}; wanted the original (B, D, *S), at least two axes")
     batch, dim, *spatial = shape
     rows = batch * math.prod(spatial)
     if flat.shape != (rows, dim):
@@ -63,7 +65,9 @@ def nearest_codes(flat: Tensor, codebook: Tensor) -> Tensor:
 
 
 def look_up(codes: Tensor, codebook: Tensor) -> Tensor:
-    """(...,) int64, (K, D) -> (..., D): row `codes[i]` of the codebook; the gradient reaches the selected rows alone."""
+    """(...,) int64, (K, D) -> (..., D): rows of the codebook; the gradient reaches the selected ones alone."""
+    if codebook.ndim != 2:
+        raise ValueError(f"codebook has shape {tuple(codebook.shape)}; wanted (K, D)")
     _check_codes(codes, len(codebook))
     return F.embedding(codes, codebook)
 
@@ -112,9 +116,10 @@ def ema_update(cluster_size: Tensor, embed_sum: Tensor, flat: Tensor, codes: Ten
     _check_decay(decay, eps)
     if embed_sum.ndim != 2 or cluster_size.shape != embed_sum.shape[:1]:
         raise ValueError(
-            f"cluster_size has shape {tuple(cluster_size.shape)}, embed_sum {tuple(embed_sum.shape)}; wanted (K,), (K, D)"
+            f"cluster_size has shape {tuple(cluster_size.shape)}, embed_sum {tuple(embed_sum.shape)}; "
+            "wanted (K,) and (K, D)"
         )
-    counts, sums = _count_and_sum(flat, codes, embed_sum)
+    counts, sums = (new.to(embed_sum.dtype) for new in _count_and_sum(flat, codes, embed_sum.shape))
     cluster_size = decay * cluster_size + (1 - decay) * counts  # (K,)
     embed_sum = decay * embed_sum + (1 - decay) * sums  # (K, D)
     total = cluster_size.sum()
@@ -135,12 +140,12 @@ def kmeans_init(flat: Tensor, codebook_size: int, iterations: int = 10, generato
     _check_whole("iterations", iterations, at_least=0)
     codebook = _draw_rows(flat, codebook_size, generator)  # (K, D)
     for _ in range(iterations):
-        counts, sums = _count_and_sum(flat, nearest_codes(flat, codebook), codebook)
-        means = sums / counts.clamp_min(1).unsqueeze(1)  # (K, D)
+        counts, sums = _count_and_sum(flat, nearest_codes(flat, codebook), codebook.shape)
+        means = (sums / counts.clamp_min(1).unsqueeze(1)).to(flat.dtype)  # (K, D)
         codebook = torch.where(counts.unsqueeze(1) > 0, means, codebook)  # (K, D); an empty code stays where it is
     if iterations == 0:
-        counts, _ = _count_and_sum(flat, nearest_codes(flat, codebook), codebook)
-    return codebook, counts
+        counts, _ = _count_and_sum(flat, nearest_codes(flat, codebook), codebook.shape)
+    return codebook, counts.to(torch.promote_types(flat.dtype, torch.float32))
 
 
 @torch.no_grad()
@@ -158,7 +163,9 @@ def restart_dead_codes(
     """
     _check_vectors("flat", flat)
     _check_vectors("codebook", codebook)
-    if cluster_size.shape != codebook.shape[:1] or embed_sum.shape != codebook.shape or flat.shape[1:] != codebook.shape[1:]:
+    _check_at_least_0("threshold", threshold)
+    shapes = codebook.shape[:1], codebook.shape, codebook.shape[1:]
+    if (cluster_size.shape, embed_sum.shape, flat.shape[1:]) != shapes:
         raise ValueError(
             f"codebook {tuple(codebook.shape)}, cluster_size {tuple(cluster_size.shape)}, embed_sum "
             f"{tuple(embed_sum.shape)}, flat {tuple(flat.shape)}; wanted (K, D), (K,), (K, D), (N, D)"
@@ -203,9 +210,7 @@ class _Quantizer(nn.Module):
         super().__init__()
         self.dim = _check_whole("dim", dim, at_least=1)
         self.codebook_size = _check_whole("codebook_size", codebook_size, at_least=1)
-        if not (math.isfinite(commitment_weight) and commitment_weight >= 0):
-            raise ValueError(f"commitment_weight is {commitment_weight}; wanted a finite number >= 0")
-        self.commitment_weight = commitment_weight
+        self.commitment_weight = _check_at_least_0("commitment_weight", commitment_weight)
         self.channel_last = channel_last
 
     def forward(self, latents: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -265,7 +270,8 @@ class VectorQuantizerEMA(_Quantizer):
     decay: in [0, 1); how much of the old averages a batch leaves. Half-life in updates: log(0.5) / log(decay).
     eps: >= 0, the Laplace smoothing of the counts.
     kmeans_init: the first training batch sets codebook, counts and sums by k-means.
-    dead_code_threshold: after an update, codes with a smaller moving count restart at a random latent; 0 is never.
+    dead_code_threshold: after an update, codes with a smaller moving count restart at a random latent, with count 1;
+        0 is never, more than 1 may restart them again at once.
     """
 
     def __init__(
@@ -282,9 +288,8 @@ class VectorQuantizerEMA(_Quantizer):
     ):
         super().__init__(dim, codebook_size, commitment_weight, channel_last)
         _check_decay(decay, eps)
-        if not (math.isfinite(dead_code_threshold) and dead_code_threshold >= 0):
-            raise ValueError(f"dead_code_threshold is {dead_code_threshold}; wanted a finite number >= 0")
-        self.decay, self.eps, self.dead_code_threshold = decay, eps, dead_code_threshold
+        self.decay, self.eps = decay, eps
+        self.dead_code_threshold = _check_at_least_0("dead_code_threshold", dead_code_threshold)
         self.register_buffer("codebook", torch.randn(codebook_size, dim))
         self.register_buffer("cluster_size", torch.ones(codebook_size))
         self.register_buffer("embed_sum", self.codebook.clone())
@@ -322,19 +327,20 @@ class VectorQuantizerEMA(_Quantizer):
 # Shared arithmetic and the checks of what comes in
 
 
-def _count_and_sum(flat: Tensor, codes: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
-    """(N, D), (N,), (K, D) -> counts (K,), sums (K, D): how many rows chose each code, and their sum; `like`'s dtype.
+def _count_and_sum(flat: Tensor, codes: Tensor, shape: torch.Size) -> tuple[Tensor, Tensor]:
+    """(N, D), (N,), (K, D) as a shape -> float64 counts (K,), sums (K, D): rows that chose each code, and their sum.
 
-    The same as one_hot(codes).sum(0) and one_hot(codes).T @ flat, without the (N, K) matrix.
+    The same as one_hot(codes).sum(0) and one_hot(codes).T @ flat, without the (N, K) matrix. In float32, adding many
+    rows that lie far from the origin would lose the digits in which they differ.
     """
     _check_vectors("flat", flat)
-    _check_codes(codes, len(like))
-    if codes.shape != flat.shape[:1] or flat.shape[1] != like.shape[1]:
+    _check_codes(codes, shape[0])
+    if codes.shape != flat.shape[:1] or flat.shape[1] != shape[1]:
         raise ValueError(
-            f"flat has shape {tuple(flat.shape)}, codes {tuple(codes.shape)}; wanted (N, {like.shape[1]}), (N,)"
+            f"flat has shape {tuple(flat.shape)}, codes {tuple(codes.shape)}; wanted (N, {shape[1]}) and (N,)"
         )
-    counts = torch.bincount(codes, minlength=len(like)).to(like.dtype)  # (K,)
-    sums = torch.zeros_like(like).index_add_(0, codes, flat.to(like.dtype))  # (K, D)
+    counts = torch.bincount(codes, minlength=shape[0]).double()  # (K,)
+    sums = torch.zeros(shape, dtype=torch.float64, device=flat.device).index_add_(0, codes, flat.double())  # (K, D)
     return counts, sums
 
 
@@ -384,8 +390,13 @@ def _check_same_shape(latents: Tensor, quantized: Tensor) -> None:
 def _check_decay(decay: float, eps: float) -> None:
     if not 0 <= decay < 1:
         raise ValueError(f"decay is {decay}; wanted 0 <= decay < 1")
-    if not (math.isfinite(eps) and eps >= 0):
-        raise ValueError(f"eps is {eps}; wanted a finite number >= 0")
+    _check_at_least_0("eps", eps)
+
+
+def _check_at_least_0(name: str, value: float) -> float:
+    if not (math.isfinite(value) and value >= 0):
+        raise ValueError(f"{name} is {value}; wanted a finite number >= 0")
+    return value
 
 
 def _check_whole(name: str, value: int, at_least: int) -> int:

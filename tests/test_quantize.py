@@ -1376,6 +1376,15 @@ def test_the_ema_layer_records_no_graph_in_its_buffers():
             assert not buffer.requires_grad and buffer.grad_fn is None
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_ema_layer_updates_its_buffers_in_place(dtype):
+    layer = make(VectorQuantizerEMA, 3, 5, dtype=torch.float32, kmeans_init=True, dead_code_threshold=0.9)
+    before = dict(layer.named_buffers())
+    layer(normal(6, 3, dtype=dtype)), layer(normal(6, 3, seed=1, dtype=dtype))
+    assert all(buffer is before[name] for name, buffer in layer.named_buffers())
+    assert layer.codebook.dtype == layer.cluster_size.dtype == layer.embed_sum.dtype == torch.float32
+
+
 def test_the_ema_layer_updates_without_gradients_too():
     layer, other = make(VectorQuantizerEMA, 3, 5), make(VectorQuantizerEMA, 3, 5)
     with torch.no_grad():
@@ -1399,7 +1408,7 @@ def test_an_unused_code_keeps_its_vector_then_shrinks_when_its_count_nears_eps()
 
 
 def test_kmeans_sets_codebook_counts_and_sums_from_the_first_training_batch():
-    latents = normal(20, 2, 15)  # many enough for each of the ten iterations to count
+    latents = normal(20, 2, 15, seed=1)  # the tenth iteration still moves centroids
     flat = flatten_latents(latents)
     layer = make(VectorQuantizerEMA, 2, 20, kmeans_init=True, decay=0.9)
     torch.manual_seed(1)
