@@ -4,6 +4,7 @@ Each lesson gives code k the colour `CODE_COLOURS[k]` throughout. The palette is
 for colour-blind readers (jfly.uni-koeln.de/color); where a figure needs more colours than it has, codes are numbered.
 """
 
+import itertools
 from io import BytesIO
 
 import matplotlib.pyplot as plt
@@ -113,9 +114,9 @@ def training_curves(histories: dict, names: dict, alt: str, smooth: int = 25) ->
     figure, axes = plt.subplots(1, len(names), squeeze=False, figsize=(4 * len(names), 3.2))
     kernel = np.ones(smooth) / smooth
     for ax, (name, label) in zip(axes[0], names.items()):
-        for run, history in histories.items():
+        for (run, history), line in zip(histories.items(), itertools.cycle(("-", "--", ":", "-."))):
             values = np.convolve(history[name], kernel, mode="valid")
-            ax.plot(np.arange(len(values)) + smooth, values, label=run, linewidth=1.5)
+            ax.plot(np.arange(len(values)) + smooth, values, line, label=run, linewidth=2)
         ax.set(xlabel=f"update (mean of {smooth})", ylabel=label)
         if "loss" in name or "error" in name:
             ax.set_yscale("log")
