@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from sklearn.cluster import KMeans
 from torch.autograd import gradcheck
 from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
 from vector_quantize_pytorch import VectorQuantize
 
 from course_lib import quantize
@@ -457,6 +458,70 @@ def test_nearest_codes_tell_apart_what_only_float64_can():
 def test_nearest_codes_of_the_codebook_itself():
     codebook = normal(17, 3)
     assert nearest_codes(codebook, codebook).tolist() == list(range(17))
+
+
+@pytest.fixture
+def small_blocks(monkeypatch):
+    """Blocks of a few rows, so that small tests go through several, the last of them not full."""
+    monkeypatch.setitem(quantize.SCORES_AT_ONCE, "cpu", 300)
+
+
+# 63 to 129: just below, at and above whole groups of 64 columns, which take another way
+@pytest.mark.parametrize("size", [1, 63, 64, 65, 128, 129, 512])
+@pytest.mark.parametrize("rows", [1, 4, 5, 23])
+def test_nearest_codes_in_blocks_equal_the_loop(small_blocks, rows, size):
+    flat, codebook = normal(rows, 3, seed=rows), normal(size, 3, seed=size)
+    assert nearest_codes(flat, codebook).tolist() == loop_nearest(array(flat), array(codebook)).tolist()
+
+
+@pytest.mark.parametrize("size", [64, 100, 192])
+def test_ties_go_to_the_lowest_index_across_blocks_and_groups(small_blocks, size):
+    flat, codebook = integers(-2, 2, 50, 2).float(), integers(-2, 2, size, 2, seed=1).float()
+    assert nearest_codes(flat, codebook).tolist() == loop_nearest(array(flat), array(codebook)).tolist()
+    assert nearest_codes(flat, codebook[:1].expand(size, 2)).tolist() == [0] * 50
+
+
+@pytest.mark.parametrize("offset", [0, 1, 10, 30, 100, 1e3, 1e5])
+@pytest.mark.parametrize("size", [64, 100])
+def test_the_chosen_code_is_hardly_farther_than_the_nearest(small_blocks, offset, size):
+    both_sides = torch.tensor([1, -1]).repeat_interleave(40)[:, None]
+    flat = both_sides * on_a_grid(80, 16, offset=offset)
+    codebook = on_a_grid(size, 16, offset=offset, seed=1)
+    codebook[::2] *= -1
+    distances = loop_distances(array(flat), array(codebook))
+    chosen = distances[np.arange(80), nearest_codes(flat, codebook)]
+    assert (chosen <= 1.001 * distances.min(axis=1)).all()
+    if offset > 100:  # the product alone has no digits left: measured by differences, and so exact
+        assert (chosen == distances.min(axis=1)).all()
+
+
+@pytest.mark.parametrize("scale", [1e-15, 1e-6, 1e12, 1e18])
+def test_nearest_codes_of_very_small_and_very_large_vectors(scale):
+    flat, codebook = normal(20, 3, dtype=torch.float32), normal(64, 3, seed=1, dtype=torch.float32)
+    assert torch.equal(nearest_codes(scale * flat, scale * codebook), nearest_codes(flat, codebook))
+
+
+def test_nearest_codes_where_squares_overflow():
+    flat = 1e25 * torch.tensor([[1.0, 2.0], [-3.0, 1.0]])
+    assert nearest_codes(flat, torch.cat([-flat, flat])).tolist() == [2, 3]
+
+
+def test_nearest_codes_hold_a_block_of_scores_and_never_all(small_blocks):
+    class Largest(TorchDispatchMode):
+        numel = 0
+
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            results = function(*args, **(kwargs or {}))
+            for result in results if isinstance(results, (tuple, list)) else (results,):
+                if isinstance(result, torch.Tensor):
+                    self.numel = max(self.numel, result.numel())
+            return results
+
+    flat, codebook = normal(500, 2), normal(128, 2, seed=1)
+    with Largest() as largest:
+        nearest_codes(flat, codebook)
+        nearest_codes(flat + 1e9, codebook + 1e9)  # every row is measured by differences
+    assert 300 // 128 * 128 <= largest.numel <= 500 * 3  # (N, D + 1) at the most, not (N, K) = 64,000
 
 
 # ----------------------------------------------------------------------------------------------------------------------

@@ -1,0 +1,210 @@
+"""How to train the CIFAR-10 model: the recipe of the published curve, the course's own, and each step between.
+
+Lesson 10 and `make bench` compare them; `python -m course_lib.training` trains one, on one device or on many.
+"""
+
+import argparse
+import json
+import os
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from course_lib import data, training
+from course_lib.models import ResNetVQVAE
+from course_lib.quantize import VectorQuantizer, VectorQuantizerEMA, codebook_usage, perplexity
+
+CIFAR10_VARIANCE = 0.063287  # of the training images in [0, 1], over all pixels and channels
+DIM, CODEBOOK_SIZE = 64, 512
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything in which two training runs differ but data, seed, number of updates and batch size.
+
+    ema: the codebook follows moving averages; else it learns by gradient.
+    kmeans_init, dead_code_threshold, decay: of the EMA layer.
+    one_cycle: AdamW, the learning rate rising to `learning_rate` and falling to 0; else Adam at a constant rate.
+    """
+
+    ema: bool = True
+    decay: float = 0.99
+    commitment_weight: float = 0.25
+    kmeans_init: bool = False
+    dead_code_threshold: float = 0.0
+    learning_rate: float = 1e-4
+    one_cycle: bool = False
+
+    def model(self, seed: int = 0) -> ResNetVQVAE:
+        """The ResNet VQ-VAE with 512 codes of dimension 64, the same weights for the same seed."""
+        torch.manual_seed(seed)
+        if self.ema:
+            quantizer = VectorQuantizerEMA(
+                DIM, CODEBOOK_SIZE, decay=self.decay, commitment_weight=self.commitment_weight,
+                kmeans_init=self.kmeans_init, dead_code_threshold=self.dead_code_threshold,
+            )  # fmt: skip
+        else:
+            quantizer = VectorQuantizer(DIM, CODEBOOK_SIZE, commitment_weight=self.commitment_weight)
+        torch.manual_seed(seed)  # the same network whatever the quantiser drew
+        return ResNetVQVAE(quantizer).to(memory_format=torch.channels_last)  # several times faster for convolutions
+
+    def optimizer(self, model: nn.Module, updates: int):
+        """The optimizer, and its scheduler or None."""
+        if not self.one_cycle:
+            return torch.optim.Adam(model.parameters(), lr=self.learning_rate), None
+        optimizer = torch.optim.AdamW(model.parameters(), lr=self.learning_rate)
+        return optimizer, torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, self.learning_rate, total_steps=updates, pct_start=0.1, cycle_momentum=False
+        )
+
+
+PUBLISHED = Recipe(ema=False)  # the authors' settings as the published curve's notebook has them: batches of 256
+_USUAL = Recipe()
+_FASTER = replace(_USUAL, learning_rate=2e-3, one_cycle=True)
+_STARTED = replace(_FASTER, kmeans_init=True)
+_ALIVE = replace(_STARTED, dead_code_threshold=0.3)
+OURS = replace(_ALIVE, decay=0.95, commitment_weight=1.0)
+LADDER = {
+    "published: gradient layer, Adam 1e-4": PUBLISHED,
+    "EMA layer": _USUAL,
+    "+ AdamW, one cycle to 2e-3": _FASTER,
+    "+ k-means start": _STARTED,
+    "+ restart of dead codes": _ALIVE,
+    "+ decay 0.95, commitment 1 (ours)": OURS,
+}
+
+
+def to_input(images: Tensor) -> Tensor:
+    """(B, H, W, C) uint8 -> (B, C, H, W) float32 in [-0.5, 0.5]; no copy moves the channels."""
+    return images.movedim(-1, 1).float() / 255 - 0.5
+
+
+def normalized_mse(reconstruction: Tensor, images: Tensor, data_variance: float = CIFAR10_VARIANCE) -> Tensor:
+    """Same shapes -> 0-d: the mean squared error as a share of the variance. 1 is the mean image's, 0 is perfect."""
+    return F.mse_loss(reconstruction, images) / data_variance
+
+
+def step(model: nn.Module, batch: Tensor) -> dict:
+    """One batch of images (B, H, W, C) uint8 -> loss, NMSE, perplexity and usage of the batch, for `fit`."""
+    images = to_input(batch)
+    reconstruction, codes, vq_loss = model(images)
+    nmse = normalized_mse(reconstruction.float(), images)
+    return {
+        "loss": nmse + vq_loss,
+        "nmse": nmse,
+        "perplexity": perplexity(codes, CODEBOOK_SIZE),
+        "usage": codebook_usage(codes, CODEBOOK_SIZE),
+    }
+
+
+@torch.no_grad()
+def evaluate(model: nn.Module, images: Tensor, batch_size: int = 250) -> dict[str, float]:
+    """(N, H, W, C) uint8 -> NMSE, perplexity and usage over all N images, in eval mode; the mode is put back."""
+    was_training = model.training
+    model.eval()
+    errors, codes = [], []
+    for batch in images.split(batch_size):
+        reconstruction, chosen, _ = model(to_input(batch))
+        errors.append(normalized_mse(reconstruction, to_input(batch)).double() * len(batch))
+        codes.append(chosen.flatten())
+    model.train(was_training)
+    codes = torch.cat(codes)
+    return {
+        "nmse": sum(errors).item() / len(images),
+        "perplexity": perplexity(codes, CODEBOOK_SIZE).item(),
+        "usage": codebook_usage(codes, CODEBOOK_SIZE).item(),
+    }
+
+
+def train(recipe: Recipe, model: nn.Module, images: Tensor, updates: int, batch_size: int = 64, **options) -> dict:
+    """Trains `model` by `recipe` on (N, H, W, C) uint8 images; options go to `fit`, which gives the history."""
+    optimizer, scheduler = recipe.optimizer(model, updates)
+    return training.fit(
+        model, images, step, updates=updates, batch_size=batch_size, optimizer=optimizer, scheduler=scheduler, **options
+    )
+
+
+def fastest_autocast(device: torch.device | str) -> torch.dtype | None:
+    """torch.bfloat16 where convolutions are faster under it here, else None: it pays on processors built for it only."""
+    layer = nn.Conv2d(128, 128, 3, padding=1).to(device, memory_format=torch.channels_last)
+    x = torch.rand(64, 128, 8, 8, device=device).to(memory_format=torch.channels_last)
+    seconds = {}
+    for dtype in (None, torch.bfloat16):
+        times = []
+        for _ in range(5):
+            start = time.perf_counter()
+            with torch.autocast(torch.device(device).type, dtype=dtype, enabled=dtype is not None):
+                layer(x).float().mean().backward()
+            if torch.device(device).type == "cuda":
+                torch.cuda.synchronize()
+            times.append(time.perf_counter() - start)
+        seconds[dtype] = sorted(times)[1]
+    return min(seconds, key=seconds.get)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m course_lib.training", description="Trains the CIFAR-10 VQ-VAE; under torchrun on every rank."
+    )
+    parser.add_argument("--recipe", choices=["ours", "published"], default="ours")
+    parser.add_argument("--updates", type=int, default=8000)
+    parser.add_argument("--batch-size", type=int, default=64, help="images in an update, over all ranks together")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--checkpoint", type=Path, help="written as it goes; where it is there, training goes on from it")
+    parser.add_argument("--evaluate-every", type=int, default=500, help="updates between two looks at the test images")
+    parser.add_argument("--data", type=Path, help="folder with the data; else $COURSE_DATA, else data/")
+    options = parser.parse_args()
+    if "LOCAL_RANK" in os.environ:  # torchrun started this process
+        dist.init_process_group()
+    try:
+        result = _train_and_tell(options)
+    except (ValueError, FloatingPointError) as error:
+        raise SystemExit(f"error: {error}") from error
+    finally:
+        if dist.is_initialized():
+            dist.destroy_process_group()
+    if result:
+        print(json.dumps(result))
+
+
+def _train_and_tell(options) -> dict | None:
+    """The figures of the run, on rank 0; progress and a line for each evaluation go to the terminal."""
+    local_rank, first = int(os.environ.get("LOCAL_RANK", 0)), int(os.environ.get("RANK", 0)) == 0
+    device = torch.device("cuda", local_rank) if torch.cuda.is_available() else torch.device("cpu")
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    cifar = data.load("cifar10", root=options.data)
+    images, test_images = cifar.train.to(device), cifar.test.to(device)
+    recipe = {"ours": OURS, "published": PUBLISHED}[options.recipe]
+    model = recipe.model(options.seed).to(device)
+    autocast = fastest_autocast(device)
+    if dist.is_initialized():  # the ranks must agree, whatever each has measured
+        pays = torch.tensor(float(autocast is not None), device=device)
+        dist.broadcast(pays, src=0)
+        autocast = torch.bfloat16 if pays else None
+    start, looks = time.perf_counter(), []
+
+    def look(update: int, model: nn.Module, scalars: dict) -> None:
+        if first and (update % options.evaluate_every == 0 or update == options.updates):
+            began = time.perf_counter()
+            looks.append({"update": update, **evaluate(model, test_images)})
+            look.seconds += time.perf_counter() - began
+
+    look.seconds = 0.0
+    train(
+        recipe, model, images, options.updates, options.batch_size,
+        seed=options.seed, autocast=autocast, checkpoint=options.checkpoint, callbacks=[look],
+    )  # fmt: skip
+    if not first:
+        return None
+    return {
+        "recipe": options.recipe, "updates": options.updates, "batch_size": options.batch_size, "data": cifar.source,
+        "test_images": len(test_images), "device": device.type, "ranks": int(os.environ.get("WORLD_SIZE", 1)),
+        "autocast": str(autocast), "seconds": round(time.perf_counter() - start - look.seconds, 1),
+        **evaluate(model, test_images), "looks": looks,
+    }  # fmt: skip
