@@ -109,7 +109,10 @@ class ResNetVQVAE(nn.Module):
     ):
         super().__init__()
         if getattr(quantizer, "channel_last", False) and not getattr(quantizer, "accept_image_fmap", False):
-            raise ValueError("the quantizer takes (B, *S, D); wanted (B, D, H, W): build it with channel_last=False")
+            raise ValueError(
+                "the quantizer takes (B, *S, D); wanted (B, D, H, W): build it with channel_last=False, that of "
+                "vector-quantize-pytorch with accept_image_fmap=True"
+            )
         self.in_channels, self.quantizer = in_channels, quantizer
         half, dim = hidden_channels // 2, quantizer.codebook.shape[-1]
 
