@@ -14,7 +14,7 @@ export PYTHON WHEELHOUSE UV_VERSION BIN
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help course test lab outputs lock wheelhouse clean
+.PHONY: help course test lab bench outputs lock wheelhouse clean
 
 help:
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s%s\n", $$1, $$2 }' Makefile
@@ -33,6 +33,9 @@ test: $(READY) ## run the tests, then every lesson against its committed outputs
 # In a container one is root, which Jupyter refuses unless told.
 lab: $(READY) ## open JupyterLab at the first lesson
 	$(BIN)/python -m jupyterlab $(if $(filter 0,$(shell id -u)),--allow-root) --ServerApp.root_dir=. notebooks/01_*.ipynb
+
+bench: $(READY) ## measure the layer and the training, about 25 minutes on two cores, into benchmarks/RESULTS.md
+	$(BIN)/python benchmarks/run.py
 
 outputs: $(READY) ## run every lesson and keep its outputs in the notebook, to be committed
 	$(BIN)/python -m nbconvert --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False \

@@ -64,18 +64,19 @@ class Recipe:
 
 
 PUBLISHED = Recipe(ema=False)  # the authors' settings as the published curve's notebook has them: batches of 256
-_USUAL = Recipe()
-_FASTER = replace(_USUAL, learning_rate=2e-3, one_cycle=True)
-_STARTED = replace(_FASTER, kmeans_init=True)
+_EMA = Recipe()
+_CYCLE = replace(_EMA, learning_rate=2e-3, one_cycle=True)
+_STARTED = replace(_CYCLE, kmeans_init=True)
 _ALIVE = replace(_STARTED, dead_code_threshold=0.3)
 OURS = replace(_ALIVE, decay=0.95, commitment_weight=1.0)
 LADDER = {
-    "published: gradient layer, Adam 1e-4": PUBLISHED,
-    "EMA layer": _USUAL,
-    "+ AdamW, one cycle to 2e-3": _FASTER,
-    "+ k-means start": _STARTED,
-    "+ restart of dead codes": _ALIVE,
-    "+ decay 0.95, commitment 1 (ours)": OURS,
+    "gradient layer, Adam (published)": PUBLISHED,
+    "EMA layer, Adam": _EMA,
+    "gradient layer, one cycle": replace(_CYCLE, ema=False),
+    "EMA layer, one cycle": _CYCLE,
+    "... + k-means start": _STARTED,
+    "... + restarts of dead codes": _ALIVE,
+    "... + decay 0.95, weight 1 (ours)": OURS,
 }
 
 

@@ -63,7 +63,9 @@ def fit(
     optimizer = optimizer or torch.optim.Adam(model.parameters(), lr=1e-3)
     device = next(model.parameters()).device
     scaler = torch.amp.GradScaler(device.type, init_scale=2.0**10, enabled=autocast == torch.float16)
-    run = _Run(model, optimizer, scheduler, scaler, {"rows": len(data), "batch_size": batch_size, "seed": seed})
+    settings = {"rows": len(data), "batch_size": batch_size, "seed": seed, "optimizer": type(optimizer).__name__}
+    settings["scheduled updates"] = getattr(scheduler, "total_steps", None)  # of a one-cycle schedule
+    run = _Run(model, optimizer, scheduler, scaler, settings)
     if checkpoint is not None and Path(checkpoint).exists():
         run.load(Path(checkpoint), updates, device)
     trained = model
@@ -163,7 +165,7 @@ class _Run:
         for name, value in self.model_state().items():
             if value.is_floating_point() and not value.isfinite().all():
                 raise FloatingPointError(f"{name} is not finite after update {self.update}. {self.kept(path)}")
-        state |= {"settings": self.settings, "update": self.update, "history": self.history, "random": _random_state()}
+        state |= {"settings": self.settings, "description": str(self.parts["model"]), "update": self.update, "history": self.history, "random": _random_state()}
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(path.name + ".part")
         try:
@@ -179,19 +181,20 @@ class _Run:
     def load(self, path: Path, updates: int, device: torch.device) -> None:
         try:
             state = torch.load(path, map_location=device, weights_only=True)
-            settings, update = state["settings"], state["update"]
+            settings, update, description = state["settings"], state["update"], state["description"]
         except Exception as error:  # zip, pickle and key errors of every kind
             raise ValueError(
                 f"{path} is not a checkpoint of `fit`, or is broken ({type(error).__name__}). Move it away to start anew"
             ) from error
-        if settings != self.settings or update > updates or state.keys() < self.parts.keys():
+        if settings != self.settings or update > updates or not state.keys() >= self.parts.keys():
             raise ValueError(
                 f"{path} is of another run: {settings} at update {update}, here {self.settings} up to update {updates}. "
                 "Give the same settings, or another file"
             )
         shapes, wanted = ({name: value.shape for name, value in of.items()} for of in (state["model"], self.model_state()))
-        if shapes != wanted:  # asked first, since a model that takes half of it would be neither the old nor the new
-            raise ValueError(f"{path} is of another model: it has {shapes}, here {wanted}")
+        # asked first, since a model that takes half of it would be neither the old nor the new
+        if shapes != wanted or description != str(self.parts["model"]):
+            raise ValueError(f"{path} is of another model:\n{description}\nhere\n{self.parts['model']}")
         for name, part in self.parts.items():
             try:
                 part.load_state_dict(state[name])

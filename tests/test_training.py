@@ -320,8 +320,16 @@ def test_a_checkpoint_of_another_run_is_refused_and_changes_nothing(tmp_path):
     before = copy.deepcopy(model.state_dict())
     with pytest.raises(ValueError, match="of another run.*'batch_size': 8.*'batch_size': 10"):
         fit(model, torch.ones(50, 3), step, updates=20, batch_size=10, seed=4, checkpoint=path, progress=False)
-    with pytest.raises(ValueError, match="another model"):
-        fit(model, torch.ones(50, 3), step, updates=20, batch_size=8, seed=4, checkpoint=path, progress=False)
+    for layers in (model, torch.nn.Sequential(*[torch.nn.Identity()] * 2, torch.nn.Linear(3, 8))):
+        optimizer = torch.optim.AdamW(layers.parameters(), lr=0.1)
+        scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=60)
+        with pytest.raises(ValueError, match="run.pt is of another model"):
+            fit(layers, torch.ones(50, 3), step, updates=20, batch_size=8, seed=4, optimizer=optimizer,
+                scheduler=scheduler, checkpoint=path, progress=False)  # fmt: skip
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=70)
+    with pytest.raises(ValueError, match="another run.*'scheduled updates': 60.*'scheduled updates': 70"):
+        fit(model, torch.ones(50, 3), step, updates=20, batch_size=8, seed=4, optimizer=optimizer,
+            scheduler=scheduler, checkpoint=path, progress=False)  # fmt: skip
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
