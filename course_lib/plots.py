@@ -118,9 +118,12 @@ def training_curves(histories: dict, names: dict, alt: str, smooth: int = 25) ->
             values = np.convolve(history[name], kernel, mode="valid")
             ax.plot(np.arange(len(values)) + smooth, values, line, label=run, linewidth=2)
         ax.set(xlabel=f"update (mean of {smooth})", ylabel=label)
-        if "loss" in name or "error" in name:
+        if any(word in name for word in ("loss", "error", "mse")):
             ax.set_yscale("log")
-    if len(histories) > 1:
+    if len(histories) > 4:  # too many to stand on the curves
+        figure.set_figheight(3.2 + 0.13 * len(histories))
+        figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=8)
+    elif len(histories) > 1:
         axes[0, 0].legend()
     show(figure, alt)
 

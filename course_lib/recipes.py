@@ -29,7 +29,8 @@ class Recipe:
 
     ema: the codebook follows moving averages; else it learns by gradient.
     kmeans_init, dead_code_threshold, decay: of the EMA layer.
-    one_cycle: AdamW, the learning rate rising to `learning_rate` and falling to 0; else Adam at a constant rate.
+    one_cycle: Adam with a second beta of 0.99, its rate rising to `learning_rate` in a tenth of the updates and falling
+        to almost 0; else Adam as it comes, at a constant rate.
     """
 
     ema: bool = True
@@ -57,7 +58,8 @@ class Recipe:
         """The optimizer, and its scheduler or None."""
         if not self.one_cycle:
             return torch.optim.Adam(model.parameters(), lr=self.learning_rate), None
-        optimizer = torch.optim.AdamW(model.parameters(), lr=self.learning_rate)
+        # fused: one pass over the weights, several times faster on a CPU
+        optimizer = torch.optim.Adam(model.parameters(), lr=self.learning_rate, betas=(0.9, 0.99), fused=True)
         return optimizer, torch.optim.lr_scheduler.OneCycleLR(
             optimizer, self.learning_rate, total_steps=updates, pct_start=0.1, cycle_momentum=False
         )

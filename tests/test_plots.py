@@ -95,3 +95,16 @@ def test_training_curves_draws_the_running_mean(monkeypatch):
     assert loss.get_yscale() == "log" and perplexity.get_yscale() == "linear"
     assert np.allclose(perplexity.lines[0].get_ydata(), [2, 4, 6])
     assert loss.get_ylabel() == "loss (nats)"
+
+
+def test_training_curves_of_many_runs_name_them_beside_the_panels(monkeypatch):
+    figures = []
+    monkeypatch.setattr(plots, "show", lambda figure, alt: figures.append(figure))
+    for count in (1, 3, 6):
+        histories = {f"run {n}": {"nmse": [3.0, 2.0, 1.0]} for n in range(count)}
+        plots.training_curves(histories, {"nmse": "NMSE (share)"}, "curves", smooth=1)
+    alone, few, many = figures
+    assert all(figure.axes[0].get_yscale() == "log" for figure in figures)
+    assert alone.axes[0].get_legend() is None and not alone.legends
+    assert [text.get_text() for text in few.axes[0].get_legend().get_texts()] == ["run 0", "run 1", "run 2"]
+    assert many.axes[0].get_legend() is None and len(many.legends[0].get_texts()) == 6
