@@ -120,12 +120,19 @@ def training_curves(histories: dict, names: dict, alt: str, smooth: int = 25) ->
         ax.set(xlabel=f"update (mean of {smooth})", ylabel=label)
         if any(word in name for word in ("loss", "error", "mse")):
             ax.set_yscale("log")
+            ax.yaxis.set_major_formatter(_plain)
+            ax.yaxis.set_minor_formatter(_plain)
     if len(histories) > 4:  # too many to stand on the curves
         figure.set_figheight(3.2 + 0.13 * len(histories))
         figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=8)
     elif len(histories) > 1:
         axes[0, 0].legend()
     show(figure, alt)
+
+
+def _plain(value: float, _position=None) -> str:
+    """A label for a logarithmic axis, as 0.2; only 1, 2, 3 and 5 get one, the others would crowd it."""
+    return f"{value:g}" if f"{value:e}"[0] in "1235" else ""
 
 
 def _tint(colour: str, strength: float = 0.45) -> np.ndarray:

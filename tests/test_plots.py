@@ -95,6 +95,8 @@ def test_training_curves_draws_the_running_mean(monkeypatch):
     assert loss.get_yscale() == "log" and perplexity.get_yscale() == "linear"
     assert np.allclose(perplexity.lines[0].get_ydata(), [2, 4, 6])
     assert loss.get_ylabel() == "loss (nats)"
+    label = loss.yaxis.get_minor_formatter()
+    assert [label(value, None) for value in (0.02, 0.04, 0.1, 0.3, 0.5, 0.7, 2)] == ["0.02", "", "0.1", "0.3", "0.5", "", "2"]
 
 
 def test_training_curves_of_many_runs_name_them_beside_the_panels(monkeypatch):
