@@ -65,7 +65,7 @@ class Recipe:
         )
 
 
-PUBLISHED = Recipe(ema=False)  # the authors' settings as the published curve's notebook has them: batches of 256
+PUBLISHED = Recipe(ema=False)  # the settings of the notebook with the published curve, there with batches of 256
 _EMA = Recipe()
 _CYCLE = replace(_EMA, learning_rate=2e-3, one_cycle=True)
 _STARTED = replace(_CYCLE, kmeans_init=True)
