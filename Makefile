@@ -34,7 +34,8 @@ test: $(READY) ## run the tests, then every lesson against its committed outputs
 lab: $(READY) ## open JupyterLab at the first lesson
 	$(BIN)/python -m jupyterlab $(if $(filter 0,$(shell id -u)),--allow-root) --ServerApp.root_dir=. notebooks/01_*.ipynb
 
-bench: $(READY) ## measure the layer and the training, about 25 minutes on two cores, into benchmarks/RESULTS.md
+bench: export OMP_WAIT_POLICY = ACTIVE# it wants the machine to itself
+bench: $(READY) ## measure the layer and the training, about 20 minutes on two cores, into benchmarks/RESULTS.md
 	$(BIN)/python benchmarks/run.py
 
 outputs: $(READY) ## run every lesson and keep its outputs in the notebook, to be committed

@@ -29,8 +29,8 @@ class Recipe:
 
     ema: the codebook follows moving averages; else it learns by gradient.
     kmeans_init, dead_code_threshold, decay: of the EMA layer.
-    one_cycle: Adam with a second beta of 0.99, its rate rising to `learning_rate` in a tenth of the updates and falling
-        to almost 0; else Adam as it comes, at a constant rate.
+    one_cycle: AdamW, its rate rising to `learning_rate` in a twentieth of the updates, but not in less than 200 where
+        there are enough, then falling to almost 0; else Adam at a constant rate.
     """
 
     ema: bool = True
@@ -59,10 +59,13 @@ class Recipe:
         if not self.one_cycle:
             return torch.optim.Adam(model.parameters(), lr=self.learning_rate), None
         # fused: one pass over the weights, several times faster on a CPU
-        optimizer = torch.optim.Adam(model.parameters(), lr=self.learning_rate, betas=(0.9, 0.99), fused=True)
+        optimizer = torch.optim.AdamW(model.parameters(), lr=self.learning_rate, fused=True)
+        updates = max(updates, 10)  # a cycle cannot rise in less than two updates; a shorter run is cut off
+        rise = max(0.05, min(0.3, 200 / updates))  # risen faster, latents run away from the codes placed on them
         return optimizer, torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, self.learning_rate, total_steps=updates, pct_start=0.1, cycle_momentum=False
+            optimizer, self.learning_rate, total_steps=updates, pct_start=rise, cycle_momentum=False
         )
+
 
 
 PUBLISHED = Recipe(ema=False)  # the settings of the notebook with the published curve, there with batches of 256
