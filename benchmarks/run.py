@@ -36,7 +36,7 @@ BARE_ASKED = {512: 1.7, 8192: 1.25}  # at most this many times the bare product'
 MEMORY_ASKED = {8192: 20}  # the library's peak is at least this many times ours
 SLOPE_ASKED = 1.1  # linear is 1
 
-LADDER_UPDATES, LADDER_BATCH = 800, 16
+LADDER_UPDATES, LADDER_BATCH = 400, 16
 FULL_UPDATES, FULL_BATCH = 17_000, 16
 FULL_SECONDS, FULL_CORES = 600, 2
 PUBLISHED = {"nmse": 0.053, "perplexity": 254, "updates": 200_000, "batch": 256}  # measured in training
