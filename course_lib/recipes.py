@@ -31,7 +31,7 @@ class Recipe:
     kmeans_init, dead_code_threshold, decay: of the EMA layer.
     one_cycle: AdamW, its rate rising to `learning_rate` in a twentieth of the updates, then falling to almost 0; else
         Adam at a constant rate. Runs of less than 10,000 updates rise in a tenth of them, with a beta2 of 0.99 in
-        place of 0.999: squared gradients averaged over 1,000 updates lag behind so quick a rise, and codes are lost.
+        place of 0.999: a short run has no time for a rise in a few updates or for averages over 1,000.
     """
 
     ema: bool = True
@@ -53,7 +53,7 @@ class Recipe:
         else:
             quantizer = VectorQuantizer(DIM, CODEBOOK_SIZE, commitment_weight=self.commitment_weight)
         torch.manual_seed(seed)  # the same network whatever the quantiser drew
-        return ResNetVQVAE(quantizer).to(memory_format=torch.channels_last)  # several times faster for convolutions
+        return ResNetVQVAE(quantizer).to(memory_format=torch.channels_last)  # convolutions run faster so
 
     def optimizer(self, model: nn.Module, updates: int):
         """The optimizer, and its scheduler or None."""
@@ -66,7 +66,6 @@ class Recipe:
         return optimizer, torch.optim.lr_scheduler.OneCycleLR(
             optimizer, self.learning_rate, total_steps=updates, pct_start=rise, cycle_momentum=False
         )
-
 
 
 PUBLISHED = Recipe(ema=False)  # the settings of the notebook with the published curve, there with batches of 256
