@@ -1,0 +1,121 @@
+"""Checks an exercise's answer, names the mistake, and gives hints one rung at a time.
+
+    check("straight_through", straight_through)
+    hint("straight_through")
+    picture("pca_colours", pca_colours)      # where there is one: the target beside your own
+
+Which answers there are stands in `course_lib.check.exercises`.
+"""
+
+import difflib
+import os
+import random
+import sys
+from dataclasses import dataclass
+
+from course_lib.check import feedback, progress
+from course_lib.check.exercises import EXERCISES
+from course_lib.check.judge import Exercise, draw_calls, judge
+from course_lib.check.observe import observe
+
+__all__ = ["CheckFailed", "Report", "check", "hint", "picture"]
+
+
+class CheckFailed(AssertionError):
+    """An answer was wrong where a grader runs the notebook: nbgrader takes a cell's error as no marks."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a check found. messages: what was printed, line by line; the mistake's own message among them."""
+
+    name: str
+    passed: bool
+    score: float  # in [0, 1]
+    status: str  # "right", "wrong", "raised" or "not attempted"
+    messages: tuple[str, ...]
+
+    def _ipython_display_(self):
+        """Shown already, by `check`: a cell that ends in `check(...)` must not show it twice."""
+
+
+def check(name: str, answer, *, seed: int | None = None) -> Report:
+    """Runs `answer` on fresh random inputs, shows what it did, and gives back a `Report`.
+
+    seed: draws the same inputs again. `ValueError` for a name that no exercise has, `TypeError` for an answer that
+    cannot be called. What the answer itself raises is shown, not raised.
+    """
+    exercise = _find(name)
+    if not callable(answer):
+        raise TypeError(f'check("{name}", ...) got {type(answer).__name__}; wanted the function or class itself, not what it gives')
+    calls = draw_calls(exercise, random.randrange(2**31) if seed is None else seed)
+    verdict = judge(exercise, calls, [observe(answer, call) for call in calls])
+    passed = verdict.status == "right"
+    if verdict.status == "not attempted":
+        known = progress.load(name)
+    else:
+        known = progress.attempted(name, passed)
+    title, rows = feedback.title_of(exercise, verdict), feedback.rows_of(exercise, verdict, known.hints)
+    _show(title, rows, feedback.colour_of(verdict), feedback.picture_of(verdict.difference) if not passed else "")
+    messages = (title, *(f"{heading}: {text}" for heading, text in rows))
+    if not passed and os.environ.get("NBGRADER_EXECUTION"):
+        raise CheckFailed("\n".join(messages))
+    return Report(name, passed, verdict.score, verdict.status, messages)
+
+
+def hint(name: str) -> None:
+    """Shows the next rung of the ladder: a question, then the concept, then near-code. After the last, it stays."""
+    exercise = _find(name)
+    known = progress.load(name)
+    known.hints = min(known.hints + 1, len(exercise.hints))
+    progress.save(name, known)
+    rows = [("", exercise.hints[known.hints - 1]), ("next", feedback.what_next(exercise, known.hints))]
+    _show(f"{name}: hint {known.hints} of {len(exercise.hints)}", rows, "#0969da")
+
+
+def picture(name: str, answer) -> None:
+    """Draws what the reference does beside what `answer` does. `ValueError` where the exercise has no picture."""
+    from matplotlib import pyplot  # here, as a check must not wait for it
+
+    from course_lib import plots
+
+    exercise = _find(name)
+    if exercise.picture is None:
+        drawn = ", ".join(other.name for other in EXERCISES.values() if other.picture)
+        raise ValueError(f"{name} has no picture; those that have one: {drawn}")
+    figure, panels = pyplot.subplots(1, 2, figsize=(9, 4), layout="constrained")
+    for panel, title, drawn in zip(panels, ("the target", "yours"), (exercise.reference, answer)):
+        try:
+            exercise.picture(panel, drawn)
+        except Exception as error:
+            if drawn is exercise.reference:
+                raise
+            panel.clear()
+            panel.set_axis_off()
+            panel.text(0.5, 0.5, feedback.without_a_picture(error), ha="center", va="center", wrap=True)
+        panel.set_title(title)
+    plots.show(figure, f"Two panels for {name}: what the reference gives, and what your answer gives.")
+
+
+def _find(name: str) -> Exercise:
+    if name not in EXERCISES:
+        near = difflib.get_close_matches(str(name), EXERCISES, n=3, cutoff=0.4) or list(EXERCISES)
+        raise ValueError(f"there is no exercise {name!r}; did you mean {', '.join(near)}?")
+    return EXERCISES[name]
+
+
+def _show(title: str, rows: list[tuple[str, str]], colour: str, picture: str = "") -> None:
+    line = progress.line(list(EXERCISES))
+    text = feedback.as_text(title, rows, line)
+    if _in_a_notebook():
+        from IPython.display import display
+
+        display({"text/html": feedback.as_html(title, rows, line, colour, picture), "text/plain": text}, raw=True)
+    else:
+        print(text)
+
+
+def _in_a_notebook() -> bool:
+    """IPython is asked only where it is at work already: importing it takes longer than most checks."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    return shell is not None and hasattr(shell, "kernel")

@@ -1,0 +1,174 @@
+"""A verdict as words: a coloured card in JupyterLab, plain text in a terminal."""
+
+from html import escape
+
+import torch
+from torch import Tensor
+
+from course_lib.check.judge import Difference, Exercise, Verdict
+from course_lib.check.observe import Call, Raised, Seed
+
+COLOURS = {"right": "#1a7f37", "not attempted": "#6e7781"}  # the rest: amber
+AMBER = "#9a6700"
+
+
+def rows_of(exercise: Exercise, verdict: Verdict, hints_taken: int) -> list[tuple[str, str]]:
+    """What is said, as (heading, text): the same in HTML and in a terminal."""
+    if verdict.status == "right":
+        return [("checked", ", ".join(verdict.parts)), ("compare", f"one way to write it: {exercise.solution}")]
+    rows = []
+    if verdict.status == "not attempted":
+        planted = verdict.mistake is not None
+        rows.append(("came", "the program still does what it did" if planted else "the cell still raises NotImplementedError"))
+        rows.append(("wanted", "the fault found and mended" if planted else "your lines in place of that one"))
+    else:
+        rows.append(("called with", in_words(verdict.call)))
+        if verdict.raised:
+            rows += [("came", raised_in_words(verdict.raised)), ("wanted", "an answer without an error")]
+        else:
+            rows += _difference_rows(verdict.difference)
+        if verdict.mistake:
+            rows.append(("the cause" if verdict.certain else "likely cause", verdict.mistake.message))
+        held = [part for part, holds in verdict.parts.items() if holds]
+        if held and verdict.score:
+            rows.append(("holds", ", ".join(held)))
+    rows.append(("next", what_next(exercise, hints_taken)))
+    return rows
+
+
+def what_next(exercise: Exercise, hints_taken: int) -> str:
+    if hints_taken >= len(exercise.hints):
+        return f"all hints are taken; one way to write it: {exercise.solution}"
+    return f'hint("{exercise.name}") gives hint {hints_taken + 1} of {len(exercise.hints)}'
+
+
+def title_of(exercise: Exercise, verdict: Verdict) -> str:
+    said = {"right": "right", "not attempted": "not attempted yet", "raised": "your code raised an error"}
+    return f"{exercise.name}: {said.get(verdict.status, 'not yet')}"
+
+
+def as_text(title: str, rows: list[tuple[str, str]], progress: str) -> str:
+    width = max(len(heading) for heading, _ in rows) if rows else 0
+    lines = [title]
+    for heading, text in rows:
+        first, *rest = text.splitlines() or [""]
+        lines.append(f"  {heading:<{width}}  {first}")
+        lines += [f"  {'':<{width}}  {line}" for line in rest]
+    return "\n".join([*lines, f"  {progress}"])
+
+
+def as_html(title: str, rows: list[tuple[str, str]], progress: str, colour: str, picture: str = "") -> str:
+    cells = "".join(
+        f'<tr style="background:none"><th style="text-align:left;vertical-align:top;padding:1px 12px 1px 0;'
+        f'font-weight:600;white-space:nowrap;opacity:.75">{escape(heading)}</th>'
+        f'<td style="text-align:left;padding:1px 0;white-space:pre-wrap">{escape(text)}</td></tr>'
+        for heading, text in rows
+    )
+    return (
+        f'<div style="border-left:5px solid {colour};padding:6px 12px;margin:4px 0;max-width:56em;line-height:1.45">'
+        f'<div style="color:{colour};font-weight:700">{escape(title)}</div>'
+        f'<table style="border:none;border-collapse:collapse;margin:4px 0;font-size:100%">{cells}</table>{picture}'
+        f'<div style="opacity:.7;font-size:90%">{escape(progress)}</div></div>'
+    )
+
+
+def colour_of(verdict: Verdict) -> str:
+    return COLOURS.get(verdict.status, AMBER)
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Words for what came and what was wanted
+
+
+def in_words(call: Call) -> str:
+    """The arguments by name: tensors as their shape, small ones with their values."""
+    return ", ".join(f"{name} {_value_in_words(value)}" for name, value in zip(call.names, call.args))
+
+
+def _value_in_words(value) -> str:
+    if isinstance(value, Seed):
+        return f"torch.Generator with seed {value.number}"
+    if isinstance(value, Tensor):
+        kind = "" if value.dtype == torch.float32 else f" {str(value.dtype).removeprefix('torch.')}"
+        return f"{tuple(value.shape)}{kind}"
+    return _number(value) if isinstance(value, float) else repr(value)
+
+
+def raised_in_words(raised: Raised) -> str:
+    where = f"\nline {raised.line}: {raised.source}" if raised.line else ""
+    message = raised.message if len(raised.message) < 400 else raised.message[:400] + " ..."
+    return f"{raised.kind}: {message}{where}"
+
+
+def without_a_picture(error: Exception) -> str:
+    """What stands in place of the learner's picture where the answer raised something."""
+    return "not attempted yet" if isinstance(error, NotImplementedError) else f"{type(error).__name__}: {error}"
+
+
+def _difference_rows(difference: Difference) -> list[tuple[str, str]]:
+    came, wanted, what = difference.came, difference.wanted, difference.what
+    if difference.problem == "missing":
+        there = wanted is None
+        return [("came", f"{what}, which was not asked for" if there else f"no {what}"), ("wanted", "nothing there" if there else what)]
+    if difference.problem == "shape":
+        return [("came", f"{what} of shape {tuple(came.shape)}"), ("wanted", f"shape {tuple(wanted.shape)}")]
+    if difference.problem == "dtype":
+        return [("came", f"{what} of dtype {came.dtype}"), ("wanted", str(wanted.dtype))]
+    if difference.problem == "kind":
+        kind = came if isinstance(came, str) else type(came).__name__
+        return [("came", f"{what}: {kind}"), ("wanted", f"a tensor of shape {tuple(wanted.shape)}, {wanted.dtype}")]
+    if difference.index is None:
+        hint = "; is the return line missing?" if came == "None" else ""
+        return [("came", f"{what}: {_number(came)}{hint}"), ("wanted", _number(wanted))]
+    where = f" at {list(difference.index)}" if difference.index else ""
+    many = f"; {difference.count} of {wanted.numel()} numbers differ" if wanted.numel() > 1 else ""
+    return [
+        ("came", f"{what}{where}: {_number(came[difference.index].item())}{many}"),
+        ("wanted", _number(wanted[difference.index].item())),
+    ]
+
+
+def _number(value) -> str:
+    return f"{value:.5g}" if isinstance(value, float) else str(value)
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# The learner's numbers beside the wanted ones, as two coloured tables: faster than any plotting library
+
+
+def picture_of(difference: Difference | None, most: int = 8) -> str:
+    """HTML: yours and wanted around the first difference, one scale of colours for both; empty for single numbers."""
+    if difference is None or difference.problem != "value" or not difference.index:
+        return ""
+    came, wanted = (_slice(value, difference.index, most) for value in (difference.came, difference.wanted))
+    (yours, at), (target, _) = came, wanted
+    finite = [x for row in yours + target for x in row if abs(x) < float("inf")]
+    largest = max(map(abs, finite), default=0.0) or 1.0
+    tables = [(name, _table(values, at, largest)) for name, values in (("yours", yours), ("wanted", target))]
+    return '<div style="display:flex;gap:28px;margin:4px 0">' + "".join(
+        f'<div><div style="opacity:.75">{name}</div>{table}</div>' for name, table in tables
+    ) + "</div>"
+
+
+def _slice(value: Tensor, index: tuple[int, ...], most: int):
+    """The last two axes around `index`, at most `most` each -> rows of numbers, and where `index` is among them."""
+    value = value[index[:-2]].double()
+    index = index[-2:]
+    if value.ndim == 1:
+        value, index = value.unsqueeze(0), (0, *index)
+    starts = [max(0, min(i - most // 2, n - most)) for i, n in zip(index, value.shape)]
+    window = value[starts[0] : starts[0] + most, starts[1] : starts[1] + most]
+    return window.tolist(), (index[0] - starts[0], index[1] - starts[1])
+
+
+def _table(rows: list[list[float]], at: tuple[int, int], largest: float) -> str:
+    body = ""
+    for i, row in enumerate(rows):
+        cells = ""
+        for j, x in enumerate(row):
+            strength = min(1.0, abs(x) / largest) if abs(x) < float("inf") else 1.0
+            colour = f"rgba({'9,105,218' if x >= 0 else '188,76,0'},{0.08 + 0.5 * strength:.2f})"
+            ring = "outline:2px solid #cf222e;outline-offset:-2px;" if (i, j) == at else ""
+            cells += f'<td style="background:{colour};{ring}padding:2px 6px;text-align:right;border:none">{x:.3g}</td>'
+        body += f'<tr style="background:none">{cells}</tr>'
+    return f'<table style="border:none;border-collapse:collapse;margin:2px 0;font-family:monospace;font-size:90%">{body}</table>'

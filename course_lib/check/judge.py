@@ -1,0 +1,205 @@
+"""Compares what an answer did with what the reference does, and with what known wrong answers do."""
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Generator, Tensor
+
+from course_lib.check.observe import Call, Observation, Raised, observe
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A wrong answer that learners give, ready to run, and what to tell somebody who gave it.
+
+    origin:  where it was met: "zoo 21", "lesson 04", "mutation" ...
+    planted: the program that the exercise hands out to be mended; who still has it has not begun.
+    """
+
+    answer: Callable
+    message: str
+    origin: str
+    planted: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.answer.__name__
+
+
+def as_observed(call: Call, seen: Observation) -> Observation:
+    """The usual `Exercise.view`: everything, as it is."""
+    return seen
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """All that a check knows about one answer.
+
+    draw:      from a generator, the calls to make. The first are the plainest: the first difference is what is shown.
+    view:      from a call and what was observed, what is compared: where many results are right (random draws, codes
+               whose distances agree up to rounding), the properties that all of them share.
+    picture:   from an empty matplotlib axes and an answer, draws what the answer does, where that says more than numbers.
+    allowance: (rtol, atol) of floating-point comparisons.
+    """
+
+    name: str
+    lesson: str  # "04_straight_through"
+    reference: Callable
+    draw: Callable[[Generator], list[Call]]
+    mistakes: tuple[Mistake, ...]
+    hints: tuple[str, str, str]  # a question, the concept, near-code
+    points: int = 1
+    view: Callable[[Call, Observation], Observation] = as_observed
+    picture: Callable | None = None
+    allowance: tuple[float, float] = (1e-4, 1e-5)
+
+    @property
+    def solution(self) -> str:
+        return f"solutions/{self.lesson}.ipynb"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The first place where an answer and the reference differ."""
+
+    what: str  # the key of the observation: "gradient of result for quantized"
+    problem: str  # "kind", "shape", "dtype", "value", "missing", "raised"
+    came: object
+    wanted: object
+    index: tuple[int, ...] | None = None  # in tensors of the same shape
+    count: int = 0  # how many elements differ
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """status: "right", "wrong", "raised" or "not attempted". parts: whether each part of the mark holds."""
+
+    status: str
+    parts: dict[str, bool] = field(default_factory=dict)
+    call: Call | None = None
+    difference: Difference | None = None
+    mistake: Mistake | None = None
+    certain: bool = False  # the answer did in every call what `mistake` does, not only in the one shown
+    raised: Raised | None = None
+
+    @property
+    def score(self) -> float:
+        """In [0, 1]: the share of the parts that hold; nothing as long as the first, the values, does not."""
+        parts = list(self.parts.values())
+        return sum(parts) / len(parts) if parts and parts[0] else 0.0
+
+
+def draw_calls(exercise: Exercise, seed: int) -> list[Call]:
+    return exercise.draw(Generator().manual_seed(seed))
+
+
+def judge(exercise: Exercise, calls: list[Call], observations: list[Observation]) -> Verdict:
+    """The verdict on an answer from what `observe` saw in each of the calls. Runs no code of the learner's."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        wanted = [_seen(exercise, exercise.reference, call) for call in calls]
+        came = [_viewed(exercise, call, seen) for call, seen in zip(calls, observations)]
+        raised = [seen.get("raised") for seen in observations]
+        if raised[0] is not None and raised[0].kind == "NotImplementedError":
+            return Verdict("not attempted", {part: False for part in _parts(calls, wanted)})
+        faults = [list(_differences(*pair, exercise.allowance)) for pair in zip(came, wanted)]
+        parts = _parts(calls, wanted)
+        for call, seen, differences in zip(calls, wanted, faults):
+            if any(difference.problem == "raised" for difference in differences):
+                parts |= dict.fromkeys(_parts([call], [seen]), False)
+            else:
+                parts |= {_part(call, difference.what): False for difference in differences}
+        if not any(faults):
+            return Verdict("right", parts)
+        first = next(index for index, differences in enumerate(faults) if differences)
+        mistake, certain = _explain(exercise, calls, came, first)
+    status = "not attempted" if mistake and certain and mistake.planted else "raised" if raised[first] else "wrong"
+    return Verdict(status, parts, calls[first], faults[first][0], mistake, certain, raised[first])
+
+
+def _seen(exercise: Exercise, answer: Callable, call: Call) -> Observation:
+    return _viewed(exercise, call, observe(answer, call))
+
+
+def _viewed(exercise: Exercise, call: Call, seen: Observation) -> Observation:
+    """A view reads results that may be of any kind and shape; where it cannot, they are compared as they are."""
+    if "raised" in seen:
+        return {"raised": True}
+    try:
+        return exercise.view(call, dict(seen))
+    except Exception:
+        return seen
+
+
+def _part(call: Call, what: str) -> str:
+    if what.startswith("gradient of"):
+        return "gradients"
+    if what.endswith("after the call"):
+        return "inputs untouched"
+    return "devices" if what == "new tensors" else call.part
+
+
+def _parts(calls: list[Call], wanted: list[Observation]) -> dict[str, bool]:
+    """Every part of the mark, in the order in which the calls look at it."""
+    return {_part(call, what): True for call, seen in zip(calls, wanted) for what in ["", *seen]}
+
+
+def _explain(exercise: Exercise, calls: list[Call], came: list[Observation], first: int):
+    """The known mistake that does what the answer did, in all calls or at least in the first wrong one."""
+    likely = None
+    for mistake in exercise.mistakes:
+        if not _same(_seen(exercise, mistake.answer, calls[first]), came[first], exercise.allowance):
+            continue
+        others = [index for index in range(len(calls)) if index != first]
+        if all(_same(_seen(exercise, mistake.answer, calls[i]), came[i], exercise.allowance) for i in others):
+            return mistake, True
+        likely = likely or mistake
+    return (likely, False) if likely and "raised" not in came[first] else (None, False)
+
+
+def _same(one: Observation, other: Observation, allowance) -> bool:
+    return next(_differences(one, other, allowance), None) is None
+
+
+def _differences(came: Observation, wanted: Observation, allowance):
+    """Each difference, in the order of `wanted`; what only `came` has is a difference of its "kind of result"."""
+    if ("raised" in came) != ("raised" in wanted):
+        yield Difference("the call", "raised", came.get("raised"), None)
+        return
+    for what, value in wanted.items():
+        if what not in came:
+            yield Difference(what, "missing", None, value)
+        else:
+            difference = _difference(what, came[what], value, allowance)
+            if difference:
+                yield difference
+    for what in came.keys() - wanted.keys():
+        yield Difference(what, "missing", came[what], None)
+
+
+def _difference(what: str, came, wanted, allowance) -> Difference | None:
+    rtol, atol = allowance
+    if not isinstance(wanted, Tensor):
+        if isinstance(came, Tensor) and came.numel() == 1 and isinstance(wanted, (int, float)):
+            came = came.item()  # a 0-d tensor will do for a number
+        if isinstance(wanted, (bool, str)) or isinstance(came, (bool, str)) or isinstance(came, Tensor):
+            same = type(came) is type(wanted) and came == wanted
+        else:
+            same = abs(came - wanted) <= atol + rtol * abs(wanted)
+        return None if same else Difference(what, "value", came, wanted)
+    if not isinstance(came, Tensor):
+        return Difference(what, "kind", came, wanted)
+    if came.shape != wanted.shape:
+        return Difference(what, "shape", came, wanted)
+    if came.dtype != wanted.dtype:
+        return Difference(what, "dtype", came, wanted)
+    if came.is_floating_point():
+        close = torch.isclose(came, wanted, rtol=rtol, atol=atol, equal_nan=True)
+    else:
+        close = came == wanted
+    if close.all():
+        return None
+    index = tuple((~close).nonzero()[0].tolist())
+    return Difference(what, "value", came, wanted, index, int((~close).sum()))

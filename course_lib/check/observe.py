@@ -1,0 +1,344 @@
+"""Runs an answer and writes down what it did, as plain tensors, numbers and words.
+
+This half of a check runs beside code that nobody trusts, so it imports torch alone and knows neither what was wanted
+nor what wrong answers look like. `judge` knows, and never runs in the same process when a stranger is graded.
+"""
+
+import copy
+import traceback
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+
+@dataclass(frozen=True)
+class Seed:
+    """Stands for a `torch.Generator` with this seed among the arguments of a `Call`."""
+
+    number: int
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of an answer: what goes in, and what is to be written down.
+
+    args:          tensors, numbers, words, None, `Seed`s, tuples of numbers; handed over by position, as clones.
+    names:         what messages call each of them.
+    gives:         what messages call the results, one name for each.
+    part:          the part of the mark that this call belongs to, "values" or "odd sizes" for instance.
+    differentiate: positions in args; the gradient that each floating-point result sends to each of them is observed.
+    build:         keyword or positional arguments (a dict or a tuple) for an answer that is a class. Parameters are
+                   then filled by their shape, so that two spellings of a module can be compared.
+    fill:          False leaves the parameters as the class made them.
+    train:         for a module that gives (reconstruction, codes, loss): so many steps of Adam on args[0], and
+                   the mean squared error before and after.
+    watch:         the name of an attribute, "codebook": the first submodule that has it is a layer, whose input, results
+                   and that attribute are observed too.
+    training:      whether a module is in training mode.
+    elsewhere:     whether new tensors are made where the inputs lie, found out without a second device.
+    seed:          for the random numbers that an answer draws.
+    """
+
+    args: tuple
+    names: tuple[str, ...]
+    gives: tuple[str, ...] = ("result",)
+    part: str = "values"
+    differentiate: tuple[int, ...] = ()
+    build: tuple | dict | None = None
+    fill: bool = True
+    train: int = 0
+    watch: str | None = None
+    training: bool = True
+    elsewhere: bool = False
+    seed: int = 0
+
+
+@dataclass
+class Raised:
+    """What an answer raised, without the frames that are not the learner's."""
+
+    kind: str  # "ValueError"
+    message: str
+    line: int | None  # in the learner's file or cell
+    source: str  # the text of that line
+    file: str = field(default="", repr=False)
+
+
+Observation = dict[str, Any]  # Tensor | bool | int | float | str, and under "raised" a Raised
+
+
+def observe(answer, call: Call) -> Observation:
+    """What `answer` does with `call`, in the order in which a learner would look at it. Never raises for its faults.
+
+    Keys: "kind of result" ("tensor", "tuple of 3"), each result by its name, "gradient of R for A", "A after the
+    call", "new tensors" (where `elsewhere` is asked), or "raised" alone. A gradient of None is written as zeros. The
+    global random numbers are left as they were.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(call.seed)
+        try:
+            seen = _run(answer, call)
+            if call.elsewhere:
+                torch.manual_seed(call.seed)
+                seen["new tensors"] = _run_elsewhere(answer, call)
+        except (Exception, SystemExit) as error:
+            return {"raised": _raised(error, answer)}
+    return seen
+
+
+def _run(answer, call: Call) -> Observation:
+    seen: Observation = {}
+    args = [_fresh(value) for value in call.args]
+    for position in call.differentiate:
+        args[position].requires_grad_()
+    with torch.enable_grad():
+        function = _built(answer, call, seen)
+        with _watching(function, call, seen):
+            result = function(*args)
+        _write_results(result, call, seen)
+        _write_gradients(result, args, function, call, seen)
+    for name, before, after in zip(call.names, call.args, args):
+        if isinstance(before, Tensor):
+            seen[f"{name} after the call"] = after.detach()
+    if call.train:
+        _train(function, args[0], call, seen)
+    return seen
+
+
+def _fresh(value):
+    if isinstance(value, Seed):
+        return torch.Generator().manual_seed(value.number)
+    return value.detach().clone() if isinstance(value, Tensor) else copy.deepcopy(value)
+
+
+def _built(answer, call: Call, seen: Observation):
+    """The callable to be called: the answer itself, or what the class makes."""
+    if call.build is None:
+        return answer
+    module = answer(**call.build) if isinstance(call.build, dict) else answer(*call.build)
+    if not isinstance(module, nn.Module):
+        raise TypeError(f"{answer.__name__}(...) gave {_kind(module)}; wanted a torch.nn.Module")
+    shapes = sorted(tuple(parameter.shape) for parameter in module.parameters())
+    seen["parameters"] = ", ".join(map(str, shapes)) or "none"
+    if call.fill:
+        for index, parameter in enumerate(module.parameters()):
+            earlier = sum(other.shape == parameter.shape for other in list(module.parameters())[:index])
+            with torch.no_grad():
+                parameter.copy_(_pattern(parameter.shape, earlier))
+    return module.train(call.training)
+
+
+def _pattern(shape, salt: int = 0) -> Tensor:
+    """Numbers of order 1 that depend on a shape alone."""
+    generator = torch.Generator().manual_seed(hash((tuple(shape), salt)) % 2**31)
+    return torch.randn(shape, generator=generator)
+
+
+class _watching:
+    """While a module runs, writes down what goes into its quantising layer and what comes out."""
+
+    def __init__(self, module, call: Call, seen: Observation):
+        self.seen, self.hook = seen, None
+        if call.watch:
+            self.name = call.watch
+            inner = [m for m in module.modules() if hasattr(m, call.watch)]
+            self.layer = next((m for m in inner if m is not module), None)
+
+    def __enter__(self):
+        if getattr(self, "name", None):
+            self.seen["layer found"] = self.layer is not None
+            if self.layer is not None:
+                self.before = getattr(self.layer, self.name).detach().clone()
+                self.hook = self.layer.register_forward_hook(self._write)
+
+    def _write(self, layer, inputs, result):
+        if "layer input" not in self.seen:
+            self.seen["layer input"] = inputs[0].detach().clone()
+            for name, value in zip(("quantized", "codes", "loss"), result):
+                self.seen[f"layer {name}"] = value.detach().clone()
+            self.seen[f"layer {self.name}"] = self.before
+
+    def __exit__(self, *_):
+        if self.hook:
+            self.hook.remove()
+
+
+def _kind(value) -> str:
+    if isinstance(value, Tensor):
+        return "tensor"
+    if isinstance(value, bool):
+        return "True or False"
+    if isinstance(value, (int, float)):
+        return "number"
+    if isinstance(value, (tuple, list)):
+        return f"tuple of {len(value)}"
+    if isinstance(value, dict):
+        return f"dict of {len(value)}"
+    return type(value).__name__ if value is not None else "None"
+
+
+def _plain(value):
+    """NumPy's numbers as Python's; a parameter as the tensor it is."""
+    if not isinstance(value, Tensor) and hasattr(value, "item") and getattr(value, "shape", None) == ():
+        return value.item()
+    return value
+
+
+def _write_results(result, call: Call, seen: Observation) -> None:
+    result = _plain(result)
+    seen["kind of result"] = _kind(result)
+    if isinstance(result, dict):
+        for name, value in result.items():
+            value = _plain(value)
+            seen[str(name)] = bool(value) if isinstance(value, Tensor) and value.numel() == 1 else value
+    else:
+        parts = result if isinstance(result, (tuple, list)) else (result,)
+        for index, value in enumerate(parts):
+            name = call.gives[index] if index < len(call.gives) else f"result {index}"
+            value = _plain(value)
+            seen[name] = value.detach().clone() if isinstance(value, Tensor) else value
+    for name, value in seen.items():
+        if not isinstance(value, (Tensor, bool, int, float, str)):
+            seen[name] = f"{_kind(value)} object"
+
+
+def _write_gradients(result, args: list, function, call: Call, seen: Observation) -> None:
+    """Each floating-point result is weighted by fixed numbers and summed, so that no gradient cancels by chance."""
+    targets = {call.names[position]: args[position] for position in call.differentiate}
+    if call.differentiate and isinstance(function, nn.Module) and call.fill:
+        targets |= {f"the {tuple(p.shape)} parameter": p for p in function.parameters() if p.requires_grad}
+    results = result if isinstance(result, (tuple, list)) else (result,)
+    for name, value in zip(call.gives, results):
+        if not targets or not isinstance(value, Tensor) or not value.is_floating_point():
+            continue
+        gradients = [None] * len(targets)
+        if value.requires_grad:
+            total = (value * _pattern(value.shape).to(value)).sum()
+            gradients = torch.autograd.grad(total, list(targets.values()), retain_graph=True, allow_unused=True)
+        for (target, tensor), gradient in zip(targets.items(), gradients):
+            gradient = torch.zeros_like(tensor) if gradient is None else gradient.to_dense()
+            seen[f"gradient of {name} for {target}"] = gradient.detach()
+
+
+def _train(module: nn.Module, images: Tensor, call: Call, seen: Observation) -> None:
+    optimiser = torch.optim.Adam(module.parameters(), lr=1e-3)
+    order = torch.Generator().manual_seed(call.seed)
+
+    def error() -> float:
+        module.eval()
+        with torch.no_grad():
+            found = (module(images)[0] - images).square().mean().item()
+        module.train()
+        return found
+
+    seen["error before training"] = error()
+    for _ in range(call.train):
+        batch = images[torch.randint(len(images), (64,), generator=order)]
+        reconstruction, _, loss = module(batch)
+        optimiser.zero_grad()
+        ((reconstruction - batch).square().mean() + loss.sum()).backward()
+        optimiser.step()
+    seen["error after training"] = error()
+
+
+def _raised(error: BaseException, answer) -> Raised:
+    """The innermost frame of the file in which the answer was written, else the line that Python could not read."""
+    files = {code.co_filename for code in _codes(answer)}
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename in files]
+    frame = frames[-1] if frames else None
+    return Raised(
+        kind=type(error).__name__,
+        message=str(error),
+        line=frame and frame.lineno,
+        source=(frame and frame.line) or "",
+        file=frame.filename if frame else "",
+    )
+
+
+def _codes(answer):
+    """The code objects of a function, or of the methods of a class."""
+    for value in [answer, *vars(answer).values()] if isinstance(answer, type) else [answer]:
+        value = getattr(value, "__func__", value)
+        value = getattr(value, "__wrapped__", value)  # below a decorator, torch.no_grad() for instance
+        if hasattr(value, "__code__"):
+            yield value.__code__
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# A second device, acted
+
+
+def _run_elsewhere(answer, call: Call) -> str:
+    """ "where the inputs are", or what would fail if they lay on a GPU."""
+    args = [_fresh(value) for value in call.args]
+    function = _built(answer, call, {})
+    with torch.enable_grad(), _Elsewhere() as stage:
+        result = function(*args)
+    if stage.fault:
+        return stage.fault
+    for value in result if isinstance(result, (tuple, list)) else (result,):
+        if getattr(value, "_made_by", None):
+            return f"the result lies on the CPU wherever the inputs are: {value._made_by} was not told a device"
+    return "where the inputs are"
+
+
+class _Elsewhere(TorchFunctionMode):
+    """Plays that the tensors from outside lie on a GPU: follows which tensors are made without a device, on the CPU.
+
+    As on a GPU, such a tensor may index another, be copied, or be a single number; any other meeting is a fault.
+    """
+
+    fault = ""
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        name = getattr(function, "__name__", str(function))
+        result = function(*args, **kwargs)
+        tensors = list(_tensors((args, kwargs)))
+        made_here = [tensor for tensor in tensors if getattr(tensor, "_made_by", None)]
+        if name in ("__getitem__", "__setitem__", "copy_", "index_put_"):
+            mark = getattr(args[0], "_made_by", None)
+        elif name == "to":
+            mark = self._after_to(args, kwargs)
+        elif name == "cpu":
+            mark = ".cpu()"
+        elif name in ("numpy", "__array__") and not made_here:
+            self.fault = self.fault or f"{name}() works on the CPU alone"
+            return result
+        elif not tensors:
+            device = kwargs.get("device")
+            mark = f"torch.{name}" if device is None or isinstance(device, str) else None
+        else:
+            met = [tensor for tensor in made_here if tensor.ndim > 0]
+            if met and len(made_here) < len(tensors):
+                self.fault = self.fault or f"{met[0]._made_by} was not told a device, and {name} brings it together with the inputs"
+            mark = made_here[0]._made_by if len(made_here) == len(tensors) else None
+        for tensor in _tensors(result):
+            tensor._made_by = mark
+        return result
+
+    @staticmethod
+    def _after_to(args, kwargs):
+        targets = [*args[1:], *kwargs.values()]
+        for target in targets:
+            if isinstance(target, torch.device):
+                return None
+            if isinstance(target, str):
+                return f'.to("{target}")'
+            if isinstance(target, Tensor):
+                return getattr(target, "_made_by", None)
+        return getattr(args[0], "_made_by", None)
+
+
+def _tensors(value):
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, (tuple, list)):
+        for item in value:
+            yield from _tensors(item)
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _tensors(item)

@@ -1,0 +1,87 @@
+"""What a learner has tried, passed, and been told, kept from day to day: one small file for each answer.
+
+The files lie in `$COURSE_PROGRESS`, else in the folder `progress/` of the project. With COURSE_PROGRESS=off nothing is
+kept. A file is written beside the old one and takes its place, so that two notebooks open at once lose nothing.
+"""
+
+import json
+import os
+import tempfile
+from dataclasses import asdict, dataclass, fields
+from datetime import date
+from pathlib import Path
+
+PROJECT = Path(__file__).parent.parent.parent
+
+
+@dataclass
+class Progress:
+    attempts: int = 0
+    hints: int = 0
+    passed: str = ""  # the day, "2026-11-20"
+
+
+def folder() -> Path | None:
+    place = os.environ.get("COURSE_PROGRESS", "progress")
+    return None if place == "off" else PROJECT / place
+
+
+_unkept: dict[str, Progress] = {}  # of this process, where nothing is kept
+
+
+def load(name: str) -> Progress:
+    """What is known of an answer; a file that cannot be read counts as none and is put aside, not overwritten."""
+    if folder() is None:
+        return _unkept.get(name, Progress())
+    path = folder() / f"{name}.json"
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        kept = Progress(**{field.name: kept[field.name] for field in fields(Progress)})
+        if [type(value) for value in asdict(kept).values()] == [int, int, str]:
+            return kept
+        raise ValueError("values of other kinds")
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        print(f"{path} cannot be read ({error}); it is put aside as {path.name}.unreadable, and counting starts anew")
+        try:
+            path.replace(path.with_suffix(".json.unreadable"))
+        except OSError:
+            pass
+    return _unkept.get(name, Progress())
+
+
+def save(name: str, progress: Progress) -> None:
+    """Keeps it; where the folder cannot be written, for this process only, and says so once."""
+    _unkept[name] = progress
+    place = folder()
+    if place is None:
+        return
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=place, suffix=".part", delete=False, encoding="utf-8") as file:
+            json.dump(asdict(progress), file)
+        os.replace(file.name, place / f"{name}.json")
+    except OSError as error:
+        global _said
+        if not _said:
+            print(f"progress is not kept: {error}. Set COURSE_PROGRESS to a folder that can be written, or to off")
+            _said = True
+
+
+_said = False
+
+
+def attempted(name: str, passed: bool) -> Progress:
+    known = load(name)
+    known.attempts += 1
+    if passed and not known.passed:
+        known.passed = date.today().isoformat()
+    save(name, known)
+    return known
+
+
+def line(names: list[str]) -> str:
+    """The whole course on one line, in its order: "■■□□ 2 of 4 exercises"."""
+    passed = [bool(load(name).passed) for name in names]
+    return f"{''.join('■' if held else '□' for held in passed)} {sum(passed)} of {len(names)} answers right"
