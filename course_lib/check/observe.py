@@ -77,16 +77,18 @@ def observe(answer, call: Call) -> Observation:
     call", "new tensors" (where `elsewhere` is asked), or "raised" alone. A gradient of None is written as zeros. The
     global random numbers are left as they were.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(call.seed)
-        try:
-            seen = _run(answer, call)
-            if call.elsewhere:
-                torch.manual_seed(call.seed)
-                seen["new tensors"] = _run_elsewhere(answer, call)
-        except (Exception, SystemExit) as error:
-            return {"raised": _raised(error, answer)}
-    return seen
+    state = torch.default_generator.get_state()
+    try:
+        torch.default_generator.manual_seed(call.seed)  # torch.manual_seed sees to every kind of device: 1 ms a call
+        seen = _run(answer, call)
+        if call.elsewhere:
+            torch.default_generator.manual_seed(call.seed)
+            seen["new tensors"] = _run_elsewhere(answer, call)
+        return seen
+    except (Exception, SystemExit) as error:
+        return {"raised": _raised(error, answer)}
+    finally:
+        torch.default_generator.set_state(state)
 
 
 def _run(answer, call: Call) -> Observation:
