@@ -7,9 +7,11 @@
 Which answers there are stands in `course_lib.check.exercises`.
 """
 
+import contextlib
 import difflib
+import io
 import os
-import random
+import secrets
 import sys
 from dataclasses import dataclass
 
@@ -48,8 +50,11 @@ def check(name: str, answer, *, seed: int | None = None) -> Report:
     exercise = _find(name)
     if not callable(answer):
         raise TypeError(f'check("{name}", ...) got {type(answer).__name__}; wanted the function or class itself, not what it gives')
-    calls = draw_calls(exercise, random.randrange(2**31) if seed is None else seed)
-    verdict = judge(exercise, calls, [observe(answer, call) for call in calls])
+    grading = bool(os.environ.get("NBGRADER_EXECUTION"))
+    calls = draw_calls(exercise, secrets.randbelow(2**31) if seed is None else seed)
+    with contextlib.redirect_stderr(io.StringIO()) if grading else contextlib.nullcontext():  # a warning costs all marks
+        observations = [observe(answer, call) for call in calls]
+    verdict = judge(exercise, calls, observations)
     passed = verdict.status == "right"
     if verdict.status == "not attempted":
         known = progress.load(name)
@@ -58,7 +63,7 @@ def check(name: str, answer, *, seed: int | None = None) -> Report:
     title, rows = feedback.title_of(exercise, verdict), feedback.rows_of(exercise, verdict, known.hints)
     _show(title, rows, feedback.colour_of(verdict), feedback.picture_of(verdict.difference) if not passed else "")
     messages = (title, *(f"{heading}: {text}" for heading, text in rows))
-    if not passed and os.environ.get("NBGRADER_EXECUTION"):
+    if not passed and grading:
         raise CheckFailed("\n".join(messages))
     return Report(name, passed, verdict.score, verdict.status, messages)
 

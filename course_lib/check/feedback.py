@@ -1,5 +1,6 @@
 """A verdict as words: a coloured card in JupyterLab, plain text in a terminal."""
 
+import re
 from html import escape
 
 import torch
@@ -27,6 +28,8 @@ def rows_of(exercise: Exercise, verdict: Verdict, hints_taken: int) -> list[tupl
             rows += [("came", raised_in_words(verdict.raised)), ("wanted", "an answer without an error")]
         else:
             rows += _difference_rows(verdict.difference)
+            if verdict.difference.what.startswith("gradient of"):
+                rows.append(("gradient", "of the sum over result x w, w fixed random numbers: what autograd gives for it"))
         if verdict.mistake:
             rows.append(("the cause" if verdict.certain else "likely cause", verdict.mistake.message))
         held = [part for part, holds in verdict.parts.items() if holds]
@@ -61,7 +64,7 @@ def as_html(title: str, rows: list[tuple[str, str]], progress: str, colour: str,
     cells = "".join(
         f'<tr style="background:none"><th style="text-align:left;vertical-align:top;padding:1px 12px 1px 0;'
         f'font-weight:600;white-space:nowrap;opacity:.75">{escape(heading)}</th>'
-        f'<td style="text-align:left;padding:1px 0;white-space:pre-wrap">{escape(text)}</td></tr>'
+        f'<td style="text-align:left;padding:1px 0;white-space:pre-wrap">{_linked(escape(text))}</td></tr>'
         for heading, text in rows
     )
     return (
@@ -70,6 +73,11 @@ def as_html(title: str, rows: list[tuple[str, str]], progress: str, colour: str,
         f'<table style="border:none;border-collapse:collapse;margin:4px 0;font-size:100%">{cells}</table>{picture}'
         f'<div style="opacity:.7;font-size:90%">{escape(progress)}</div></div>'
     )
+
+
+def _linked(text: str) -> str:
+    """The path of a solution becomes a link, as seen from the folder of the exercises."""
+    return re.sub(r"solutions/\w+\.ipynb", r'<a href="../\g<0>">\g<0></a>', text)
 
 
 def colour_of(verdict: Verdict) -> str:
@@ -81,8 +89,14 @@ def colour_of(verdict: Verdict) -> str:
 
 
 def in_words(call: Call) -> str:
-    """The arguments by name: tensors as their shape, small ones with their values."""
-    return ", ".join(f"{name} {_value_in_words(value)}" for name, value in zip(call.names, call.args))
+    """The arguments by name: tensors as their shape, small ones with their values. What a class is made with stands
+    before them."""
+    words = [f"{name} {_value_in_words(value)}" for name, value in zip(call.names, call.args)]
+    if isinstance(call.build, dict):
+        words.insert(0, "made with " + ", ".join(f"{name}={value!r}" for name, value in call.build.items()) + ";")
+    elif call.build is not None:
+        words.insert(0, f"made with ({', '.join(map(repr, call.build))});")
+    return ("\n" if sum(map(len, words)) > 80 else ", ").join(words).replace(";,", ";")
 
 
 def _value_in_words(value) -> str:
@@ -90,14 +104,19 @@ def _value_in_words(value) -> str:
         return f"torch.Generator with seed {value.number}"
     if isinstance(value, Tensor):
         kind = "" if value.dtype == torch.float32 else f" {str(value.dtype).removeprefix('torch.')}"
-        return f"{tuple(value.shape)}{kind}"
+        return f"{tuple(value.shape)}{kind}{' ' + _rounded(value.tolist()) if value.numel() <= 12 else ''}"
     return _number(value) if isinstance(value, float) else repr(value)
+
+
+def _rounded(value) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(map(_rounded, value))}]"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def raised_in_words(raised: Raised) -> str:
     where = f"\nline {raised.line}: {raised.source}" if raised.line else ""
-    message = raised.message if len(raised.message) < 400 else raised.message[:400] + " ..."
-    return f"{raised.kind}: {message}{where}"
+    return f"{raised.kind}: {_shortened(raised.message)}{where}"
 
 
 def without_a_picture(error: Exception) -> str:
@@ -115,8 +134,7 @@ def _difference_rows(difference: Difference) -> list[tuple[str, str]]:
     if difference.problem == "dtype":
         return [("came", f"{what} of dtype {came.dtype}"), ("wanted", str(wanted.dtype))]
     if difference.problem == "kind":
-        kind = came if isinstance(came, str) else type(came).__name__
-        return [("came", f"{what}: {kind}"), ("wanted", f"a tensor of shape {tuple(wanted.shape)}, {wanted.dtype}")]
+        return [("came", f"{what}: {_number(came)}"), ("wanted", f"a tensor of shape {tuple(wanted.shape)}, {wanted.dtype}")]
     if difference.index is None:
         hint = "; is the return line missing?" if came == "None" else ""
         return [("came", f"{what}: {_number(came)}{hint}"), ("wanted", _number(wanted))]
@@ -129,7 +147,20 @@ def _difference_rows(difference: Difference) -> list[tuple[str, str]]:
 
 
 def _number(value) -> str:
-    return f"{value:.5g}" if isinstance(value, float) else str(value)
+    """A number, or what came in place of one, in few characters."""
+    if isinstance(value, Tensor) and value.numel() == 1:
+        value = value.item()
+    if isinstance(value, float):
+        return f"{value:.5g}"
+    if isinstance(value, Tensor):
+        return f"a tensor of shape {tuple(value.shape)}"
+    if type(value) is int and abs(value) >= 10**30:  # Python writes out no more than 4300 digits
+        return f"{'-' if value < 0 else ''}2 ** {abs(value).bit_length() - 1} or more"
+    return _shortened(str(value))
+
+
+def _shortened(text: str, most: int = 400) -> str:
+    return text if len(text) <= most else text[:most] + " ..."
 
 
 # ----------------------------------------------------------------------------------------------------------------------

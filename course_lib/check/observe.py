@@ -35,10 +35,14 @@ class Call:
     fill:          False leaves the parameters as the class made them.
     train:         for a module that gives (reconstruction, codes, loss): so many steps of Adam on args[0], and
                    the mean squared error before and after.
-    watch:         the name of an attribute, "codebook": the first submodule that has it is a layer, whose input, results
-                   and that attribute are observed too.
+    watch:         the name of an attribute, "codebook": the first submodule that has it as a tensor is a layer, whose
+                   input, results and that attribute, before and afterwards, are observed too; so is the attribute of
+                   the module itself.
+    warm:          so many calls in training mode come first: what a first batch starts, k-means for one, is over then.
     training:      whether a module is in training mode.
     elsewhere:     whether new tensors are made where the inputs lie, found out without a second device.
+    again:         whether a second run, with other global random numbers, gives the same results: what is drawn is to
+                   come from the generator among the arguments alone.
     seed:          for the random numbers that an answer draws.
     """
 
@@ -51,8 +55,10 @@ class Call:
     fill: bool = True
     train: int = 0
     watch: str | None = None
+    warm: int = 0
     training: bool = True
     elsewhere: bool = False
+    again: bool = False
     seed: int = 0
 
 
@@ -66,6 +72,11 @@ class Raised:
     source: str  # the text of that line
     file: str = field(default="", repr=False)
 
+    @property
+    def is_stub(self) -> bool:
+        """Whether it is the line that an exercise hands out; PyTorch raises the same kind, with words."""
+        return self.kind == "NotImplementedError" and not self.message
+
 
 Observation = dict[str, Any]  # Tensor | bool | int | float | str, and under "raised" a Raised
 
@@ -74,8 +85,8 @@ def observe(answer, call: Call) -> Observation:
     """What `answer` does with `call`, in the order in which a learner would look at it. Never raises for its faults.
 
     Keys: "kind of result" ("tensor", "tuple of 3"), each result by its name, "gradient of R for A", "A after the
-    call", "new tensors" (where `elsewhere` is asked), or "raised" alone. A gradient of None is written as zeros. The
-    global random numbers are left as they were.
+    call", "new tensors" (where `elsewhere` is asked), "the same from the same generator" (`again`), or "raised" alone.
+    A gradient of None is written as zeros. The global random numbers are left as they were.
     """
     state = torch.default_generator.get_state()
     try:
@@ -84,6 +95,11 @@ def observe(answer, call: Call) -> Observation:
         if call.elsewhere:
             torch.default_generator.manual_seed(call.seed)
             seen["new tensors"] = _run_elsewhere(answer, call)
+        if call.again:
+            torch.default_generator.manual_seed(call.seed + 1)
+            other = _run(answer, call)
+            same = all(_equal(seen[name], other.get(name)) for name in call.gives if name in seen)
+            seen["the same from the same generator"] = same
         return seen
     except (Exception, SystemExit) as error:
         return {"raised": _raised(error, answer)}
@@ -98,7 +114,10 @@ def _run(answer, call: Call) -> Observation:
         args[position].requires_grad_()
     with torch.enable_grad():
         function = _built(answer, call, seen)
-        with _watching(function, call, seen):
+        for _ in range(call.warm):
+            function.train()(*[_fresh(value) for value in call.args])
+        watching = _watching(function.train(call.training) if call.warm else function, call, seen)
+        with watching:
             result = function(*args)
         _write_results(result, call, seen)
         _write_gradients(result, args, function, call, seen)
@@ -107,7 +126,15 @@ def _run(answer, call: Call) -> Observation:
             seen[f"{name} after the call"] = after.detach()
     if call.train:
         _train(function, args[0], call, seen)
+    watching.write_afterwards()
     return seen
+
+
+def _equal(one, other) -> bool:
+    """Whether two runs gave the same, up to rounding."""
+    if isinstance(one, Tensor) and isinstance(other, Tensor):
+        return one.shape == other.shape and torch.allclose(one.double(), other.double(), equal_nan=True)
+    return type(one) is type(other) and bool(one == other)
 
 
 def _fresh(value):
@@ -143,22 +170,24 @@ class _watching:
     """While a module runs, writes down what goes into its quantising layer and what comes out."""
 
     def __init__(self, module, call: Call, seen: Observation):
-        self.seen, self.hook = seen, None
+        self.seen, self.hook, self.name, self.layer = seen, None, call.watch, None
         if call.watch:
-            self.name = call.watch
-            inner = [m for m in module.modules() if hasattr(m, call.watch)]
+            inner = [m for m in module.modules() if isinstance(getattr(m, call.watch, None), Tensor)]
             self.layer = next((m for m in inner if m is not module), None)
+            own = getattr(module, call.watch, None)
+            if own is not None:
+                seen[f"attribute {call.watch}"] = own.detach().clone() if isinstance(own, Tensor) else own
 
     def __enter__(self):
-        if getattr(self, "name", None):
+        if self.name:
             self.seen["layer found"] = self.layer is not None
             if self.layer is not None:
                 self.before = getattr(self.layer, self.name).detach().clone()
-                self.hook = self.layer.register_forward_hook(self._write)
+                self.hook = self.layer.register_forward_hook(self._write, with_kwargs=True)
 
-    def _write(self, layer, inputs, result):
+    def _write(self, layer, inputs, named, result):
         if "layer input" not in self.seen:
-            self.seen["layer input"] = inputs[0].detach().clone()
+            self.seen["layer input"] = next(iter((*inputs, *named.values()))).detach().clone()
             for name, value in zip(("quantized", "codes", "loss"), result):
                 self.seen[f"layer {name}"] = value.detach().clone()
             self.seen[f"layer {self.name}"] = self.before
@@ -167,10 +196,16 @@ class _watching:
         if self.hook:
             self.hook.remove()
 
+    def write_afterwards(self):
+        if self.layer is not None:
+            self.seen[f"layer {self.name} afterwards"] = getattr(self.layer, self.name).detach().clone()
+
 
 def _kind(value) -> str:
     if isinstance(value, Tensor):
-        return "tensor"
+        if value.device.type != "cpu":
+            return f"tensor on {value.device}"
+        return "tensor" if value.layout == torch.strided and not value.is_nested else "tensor of another layout"
     if isinstance(value, bool):
         return "True or False"
     if isinstance(value, (int, float)):
@@ -195,7 +230,8 @@ def _write_results(result, call: Call, seen: Observation) -> None:
     if isinstance(result, dict):
         for name, value in result.items():
             value = _plain(value)
-            seen[str(name)] = bool(value) if isinstance(value, Tensor) and value.numel() == 1 else value
+            name = f"{name!r}" if name in ("kind of result", "raised") else str(name)  # these two are said otherwise
+            seen[name] = bool(value) if isinstance(value, Tensor) and value.numel() == 1 else value
     else:
         parts = result if isinstance(result, (tuple, list)) else (result,)
         for index, value in enumerate(parts):
@@ -203,7 +239,9 @@ def _write_results(result, call: Call, seen: Observation) -> None:
             value = _plain(value)
             seen[name] = value.detach().clone() if isinstance(value, Tensor) else value
     for name, value in seen.items():
-        if not isinstance(value, (Tensor, bool, int, float, str)):
+        if isinstance(value, Tensor) and _kind(value) != "tensor":
+            seen[name] = _kind(value)  # nothing that could be compared with a tensor in plain memory
+        elif not isinstance(value, (Tensor, bool, int, float, str)):
             seen[name] = f"{_kind(value)} object"
 
 
@@ -226,7 +264,7 @@ def _write_gradients(result, args: list, function, call: Call, seen: Observation
 
 
 def _train(module: nn.Module, images: Tensor, call: Call, seen: Observation) -> None:
-    optimiser = torch.optim.Adam(module.parameters(), lr=1e-3)
+    optimiser = torch.optim.Adam(module.parameters(), lr=3e-3)
     order = torch.Generator().manual_seed(call.seed)
 
     def error() -> float:
@@ -241,7 +279,8 @@ def _train(module: nn.Module, images: Tensor, call: Call, seen: Observation) -> 
         batch = images[torch.randint(len(images), (64,), generator=order)]
         reconstruction, _, loss = module(batch)
         optimiser.zero_grad()
-        ((reconstruction - batch).square().mean() + loss.sum()).backward()
+        # the error weighs ten times: a check cannot wait until it outgrows the commitment by itself
+        (10 * (reconstruction - batch).square().mean() + loss.sum()).backward()
         optimiser.step()
     seen["error after training"] = error()
 
@@ -251,9 +290,13 @@ def _raised(error: BaseException, answer) -> Raised:
     files = {code.co_filename for code in _codes(answer)}
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename in files]
     frame = frames[-1] if frames else None
+    try:
+        message = str(error)
+    except Exception:  # a stranger's class of errors
+        message = ""
     return Raised(
         kind=type(error).__name__,
-        message=str(error),
+        message=message,
         line=frame and frame.lineno,
         source=(frame and frame.line) or "",
         file=frame.filename if frame else "",
@@ -287,6 +330,10 @@ def _run_elsewhere(answer, call: Call) -> str:
     return "where the inputs are"
 
 
+_COPIES = {"tensor", "as_tensor", "asarray"}  # of one tensor: where that is; of a list of them: on the CPU
+_FACTORIES = _COPIES | {"arange", "empty", "eye", "full", "linspace", "ones", "rand", "randint", "randn", "randperm", "zeros"}
+
+
 class _Elsewhere(TorchFunctionMode):
     """Plays that the tensors from outside lie on a GPU: follows which tensors are made without a device, on the CPU.
 
@@ -303,14 +350,14 @@ class _Elsewhere(TorchFunctionMode):
         made_here = [tensor for tensor in tensors if getattr(tensor, "_made_by", None)]
         if name in ("__getitem__", "__setitem__", "copy_", "index_put_"):
             mark = getattr(args[0], "_made_by", None)
-        elif name == "to":
+        elif name in ("to", "type_as"):
             mark = self._after_to(args, kwargs)
         elif name == "cpu":
             mark = ".cpu()"
         elif name in ("numpy", "__array__") and not made_here:
             self.fault = self.fault or f"{name}() works on the CPU alone"
             return result
-        elif not tensors:
+        elif not tensors or name in _FACTORIES and not (name in _COPIES and isinstance(args[0], Tensor)):
             device = kwargs.get("device")
             mark = f"torch.{name}" if device is None or isinstance(device, str) else None
         else:

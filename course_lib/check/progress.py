@@ -22,39 +22,41 @@ class Progress:
 
 
 def folder() -> Path | None:
-    place = os.environ.get("COURSE_PROGRESS", "progress")
+    place = os.environ.get("COURSE_PROGRESS") or "progress"
     return None if place == "off" else PROJECT / place
 
 
-_unkept: dict[str, Progress] = {}  # of this process, where nothing is kept
+_unkept: dict[tuple[Path | None, str], Progress] = {}  # what this process could not keep, or was told not to
 
 
 def load(name: str) -> Progress:
     """What is known of an answer; a file that cannot be read counts as none and is put aside, not overwritten."""
-    if folder() is None:
-        return _unkept.get(name, Progress())
-    path = folder() / f"{name}.json"
+    place = folder()
+    if place is None or (place, name) in _unkept:
+        return _unkept.get((place, name), Progress())
+    path = place / f"{name}.json"
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))
         kept = Progress(**{field.name: kept[field.name] for field in fields(Progress)})
-        if [type(value) for value in asdict(kept).values()] == [int, int, str]:
+        if [type(value) for value in asdict(kept).values()] == [int, int, str] and min(kept.attempts, kept.hints) >= 0:
             return kept
         raise ValueError("values of other kinds")
     except FileNotFoundError:
         pass
     except (OSError, ValueError, KeyError, TypeError) as error:
-        print(f"{path} cannot be read ({error}); it is put aside as {path.name}.unreadable, and counting starts anew")
+        aside = path.with_suffix(".json.unreadable")
         try:
-            path.replace(path.with_suffix(".json.unreadable"))
-        except OSError:
-            pass
-    return _unkept.get(name, Progress())
+            path.replace(aside)
+            _say_once(f"{path} cannot be read ({error}); it is put aside as {aside.name}, and counting starts anew")
+        except OSError as denied:
+            _say_once(f"progress cannot be read from {place}: {denied.strerror}")
+    return Progress()
 
 
 def save(name: str, progress: Progress) -> None:
     """Keeps it; where the folder cannot be written, for this process only, and says so once."""
-    _unkept[name] = progress
     place = folder()
+    _unkept[place, name] = progress
     if place is None:
         return
     try:
@@ -62,14 +64,18 @@ def save(name: str, progress: Progress) -> None:
         with tempfile.NamedTemporaryFile("w", dir=place, suffix=".part", delete=False, encoding="utf-8") as file:
             json.dump(asdict(progress), file)
         os.replace(file.name, place / f"{name}.json")
+        del _unkept[place, name]  # now the file is what counts, and whoever removes it starts anew
     except OSError as error:
-        global _said
-        if not _said:
-            print(f"progress is not kept: {error}. Set COURSE_PROGRESS to a folder that can be written, or to off")
-            _said = True
+        _say_once(f"progress is not kept in {place}: {error.strerror}. Another folder, or off: set COURSE_PROGRESS")
 
 
-_said = False
+_said: set[str] = set()
+
+
+def _say_once(text: str) -> None:
+    if text not in _said:
+        _said.add(text)
+        print(text)
 
 
 def attempted(name: str, passed: bool) -> Progress:

@@ -1,0 +1,415 @@
+"""Exercise 09: start codes on latents, restart the dead. Both draw at random, so properties are judged, not numbers."""
+
+import torch
+from torch import Generator, Tensor
+
+from course_lib import quantize
+from course_lib.check.exercises.drawing import normal, number, scattered
+from course_lib.check.judge import Exercise, Mistake, Observation
+from course_lib.check.observe import Call, Seed
+
+
+def each_row_among(rows: Tensor, flat: Tensor) -> Tensor:
+    """(M, D), (N, D) -> (M,) bool: which rows are rows of flat, up to rounding."""
+    return torch.isclose(rows.double().unsqueeze(1), flat.double(), rtol=1e-5, atol=1e-6).all(-1).any(1)
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# kmeans_init
+
+
+def draw_kmeans(generator: Generator) -> list[Call]:
+    def call(flat, *settings, part="values", **more):
+        names = ("flat", "codebook_size", "iterations", "generator")[: 1 + len(settings)]
+        return Call((flat, *settings), names, ("codebook", "counts"), part, seed=number(generator, 0, 10**6), **more)
+
+    def latents(n, d):  # away from the origin: a code at 0 is none of theirs
+        return 4 + normal(generator, n, d)
+
+    corners = torch.tensor([[3.0, 3.0], [7.0, 3.0], [3.0, 7.0]])
+    clusters = corners.repeat(4, 1) + 0.3 * normal(generator, 12, 2)
+    # A tight crowd and two outliers: unless the start holds both outliers, one step cannot be the last
+    angle = 7 * torch.rand((), generator=generator)
+    outliers = torch.stack([angle.cos(), angle.sin()]) * torch.tensor([[1.0], [-1.0]])
+    crowd = torch.cat([outliers, 1e-4 * normal(generator, 998, 2)])[torch.randperm(1000, generator=generator)]
+    equal = latents(1, 3).expand(6, 3).contiguous()
+    return [
+        call(clusters, 3),
+        call(crowd, 3, 4),
+        call(latents(50, 3), 6, 0, part="0, 1, 2 iterations"),
+        call(latents(6, 2), 2, 1, part="0, 1, 2 iterations"),
+        call(latents(6, 2), 2, 2, part="0, 1, 2 iterations"),
+        call(equal, 3, 1, part="empty codes"),
+        call(latents(3, 2), 8, 2, part="empty codes"),
+        call(latents(5, 2), 1, 1, part="odd sizes"),
+        call(scattered(latents(9, 1)), 3, 1, part="odd sizes"),
+        call(latents(40, 3), 6, 1, Seed(number(generator, 0, 10**6)), part="generator", again=True),
+        call(latents(12, 3).double(), 4, 1, None, part="dtypes", elsewhere=True),
+    ]
+
+
+def properties_of_kmeans(call: Call, seen: Observation) -> Observation:
+    """What every right codebook and its counts share, in place of their numbers."""
+    flat, size = call.args[0].double(), call.args[1]
+    iterations = call.args[2] if len(call.args) > 2 else 10
+    codebook, counts = seen.get("codebook"), seen.get("counts")
+    if not isinstance(codebook, Tensor) or codebook.shape != (size, flat.shape[1]) or codebook.dtype != call.args[0].dtype:
+        return seen
+    if not isinstance(counts, Tensor) or counts.shape != (size,) or not counts.is_floating_point():
+        seen["codebook"] = torch.zeros_like(codebook)  # the counts are what is wrong first
+        return seen
+    seen |= {"codebook": torch.zeros_like(codebook), "counts": torch.zeros(size)}
+    codebook, counts = codebook.double(), counts.double()
+    finite = bool(codebook.isfinite().all() and counts.isfinite().all())
+    seen["all numbers finite"] = finite
+    if not finite:
+        return seen
+    inside = ((codebook > flat.amin(0) - 1e-3) & (codebook < flat.amax(0) + 1e-3)).all()
+    seen["every code inside the range of flat"] = bool(inside)
+    seen["sum of the counts"] = round(counts.sum().item(), 3)
+
+    one_hot, means = assigned(flat, codebook)  # (N, K), (K, D)
+    chosen = one_hot.sum(0)  # (K,)
+    # counts of the rows that made the means, then counts x means are all rows; or counts of the nearest, after the last step
+    of_the_means = iterations > 0 and torch.allclose(counts @ codebook, flat.sum(0), rtol=1e-4)
+    fit = of_the_means or torch.allclose(counts, chosen, atol=1e-3)
+    seen["counts that fit the codebook"] = bool(fit)
+    if iterations >= 4 or size == 1:
+        used = chosen > 0
+        done = torch.allclose(codebook[used], means[used], rtol=1e-4, atol=1e-4)
+        seen["each used code and the mean of the rows nearest to it"] = "equal" if done else "apart"
+        if (flat != flat[0]).any() and size > 1:
+            seen["codes in use"] = "one" if used.sum() == 1 else "more than one"
+    if iterations == 0:
+        seen["codes that are rows of flat"] = f"{int(each_row_among(codebook, flat).sum())} of {size}"
+        seen["rows drawn"] = "just the first" if torch.allclose(codebook, flat[:size]) else "at random"
+    if iterations in (1, 2) and size == 2:
+        results = every_result(flat, iterations)  # (S, 2, D)
+        alike = torch.isclose(results, codebook, rtol=1e-4, atol=1e-4) | torch.isclose(results, codebook.flip(0), rtol=1e-4, atol=1e-4)
+        step = "one step" if iterations == 1 else "two steps"
+        seen[f"what {step} from two rows of flat can lead to"] = bool(alike.flatten(1).all(1).any())
+    return seen
+
+
+def assigned(flat: Tensor, codebook: Tensor) -> tuple[Tensor, Tensor]:
+    """(N, D), (..., K, D) -> who is nearest to which code (..., N, K) as 0 and 1, and the means (..., K, D); an empty
+    code stays where it is."""
+    distances = (flat.unsqueeze(1) - codebook.unsqueeze(-3)).square().sum(-1)  # (..., N, K)
+    one_hot = torch.nn.functional.one_hot(distances.argmin(-1), codebook.shape[-2]).double()  # (..., N, K)
+    counts = one_hot.sum(-2).unsqueeze(-1)  # (..., K, 1)
+    return one_hot, torch.where(counts > 0, one_hot.mT @ flat / counts.clamp(min=1), codebook)
+
+
+def every_result(flat: Tensor, iterations: int) -> Tensor:
+    """All codebooks that two rows of flat, in any order, lead to: (N * N, 2, D)."""
+    codebook = flat[torch.cartesian_prod(*[torch.arange(len(flat))] * 2)]  # (N * N, 2, D)
+    for _ in range(iterations):
+        codebook = assigned(flat, codebook)[1]
+    return codebook
+
+
+def drawn(flat, size, generator):
+    return flat[torch.randint(len(flat), (size,), generator=generator)]
+
+
+def lloyd(flat, codebook, iterations, empty="stays"):
+    """Right, but for what `empty` asks for. -> codebook, counts."""
+    codes = torch.cdist(flat, codebook).argmin(1)
+    for _ in range(iterations):
+        codes = torch.cdist(flat, codebook).argmin(1)
+        one_hot = torch.nn.functional.one_hot(codes, len(codebook)).to(flat.dtype)
+        counts = one_hot.sum(0)[:, None]
+        means = one_hot.T @ flat / (counts if empty == "divided" else counts.clamp(min=1))
+        codebook = torch.where(counts > 0, means, codebook) if empty == "stays" else means
+    return codebook, torch.bincount(codes, minlength=len(codebook)).to(flat.dtype)
+
+
+def counts_of_one(flat, codebook_size, iterations=10, generator=None):
+    codebook, counts = lloyd(flat, drawn(flat, codebook_size, generator), iterations)
+    return codebook, torch.ones_like(counts)
+
+
+def counts_of_zero(flat, codebook_size, iterations=10, generator=None):
+    codebook, counts = lloyd(flat, drawn(flat, codebook_size, generator), iterations)
+    return codebook, torch.zeros_like(counts)
+
+
+def shares_for_counts(flat, codebook_size, iterations=10, generator=None):
+    codebook, counts = lloyd(flat, drawn(flat, codebook_size, generator), iterations)
+    return codebook, counts / len(flat)
+
+
+def counts_are_whole_numbers(flat, codebook_size, iterations=10, generator=None):
+    codebook, counts = lloyd(flat, drawn(flat, codebook_size, generator), iterations)
+    return codebook, counts.long()
+
+
+def divided_by_zero(flat, codebook_size, iterations=10, generator=None):
+    return lloyd(flat, drawn(flat, codebook_size, generator), iterations, empty="divided")
+
+
+def empty_codes_sent_to_zero(flat, codebook_size, iterations=10, generator=None):
+    return lloyd(flat, drawn(flat, codebook_size, generator), iterations, empty="zero")
+
+
+def starts_from_noise(flat, codebook_size, iterations=10, generator=None):
+    noise = torch.randn(codebook_size, flat.shape[1], generator=generator, dtype=flat.dtype, device=flat.device)
+    return lloyd(flat, noise, iterations)
+
+
+def first_rows(flat, codebook_size, iterations=10, generator=None):
+    return lloyd(flat, flat[:codebook_size], iterations)
+
+
+def each_row_once(flat, codebook_size, iterations=10, generator=None):
+    return lloyd(flat, flat[torch.randperm(len(flat), generator=generator)[:codebook_size]], iterations)
+
+
+def generator_ignored(flat, codebook_size, iterations=10, generator=None):
+    return lloyd(flat, drawn(flat, codebook_size, None), iterations)
+
+
+def one_step_alone(flat, codebook_size, iterations=10, generator=None):
+    return lloyd(flat, drawn(flat, codebook_size, generator), min(iterations, 1))
+
+
+def mean_without_an_axis(flat, codebook_size, iterations=10, generator=None):
+    codebook = drawn(flat, codebook_size, generator)
+    codes = torch.cdist(flat, codebook).argmin(1)
+    for _ in range(iterations):
+        codes = torch.cdist(flat, codebook).argmin(1)
+        for k in codes.unique():
+            codebook[k] = flat[codes == k].mean()
+    return codebook, torch.bincount(codes, minlength=codebook_size).to(flat.dtype)
+
+
+def sums_for_means(flat, codebook_size, iterations=10, generator=None):
+    codebook = drawn(flat, codebook_size, generator)
+    codes = torch.cdist(flat, codebook).argmin(1)
+    for _ in range(iterations):
+        codes = torch.cdist(flat, codebook).argmin(1)
+        for k in codes.unique():
+            codebook[k] = flat[codes == k].sum(0)
+    return codebook, torch.bincount(codes, minlength=codebook_size).to(flat.dtype)
+
+
+def iterations_ignored(flat, codebook_size, iterations=10, generator=None):
+    return lloyd(flat, drawn(flat, codebook_size, generator), 10)
+
+
+def counted_in_the_loop_alone(flat, codebook_size, iterations=10, generator=None):
+    if iterations == 0:
+        raise UnboundLocalError("cannot access local variable 'counts' where it is not associated with a value")
+    return lloyd(flat, drawn(flat, codebook_size, generator), iterations)
+
+
+KMEANS = Exercise(
+    name="kmeans_init",
+    lesson="09_codebook_health",
+    reference=quantize.kmeans_init,
+    draw=draw_kmeans,
+    view=properties_of_kmeans,
+    mistakes=(
+        Mistake(counts_of_one, "the counts are all 1: a layer that takes them over weighs each centroid as one latent, and its first update throws the centroids away", "zoo 16"),
+        Mistake(counts_of_zero, "the counts are all 0: they should say how many rows each code was made of", "zoo 16"),
+        Mistake(shares_for_counts, "these are shares of N, which add up to 1; counts add up to N", "common"),
+        Mistake(counts_are_whole_numbers, "counts are floating-point numbers here: an average of counts has to fit in later", "common"),
+        Mistake(divided_by_zero, "a code that no row chose got 0 / 0: which vector should it have instead?", "zoo 2"),
+        Mistake(empty_codes_sent_to_zero, "a code that no row chose jumps to 0: dividing by at least 1 is not enough, it has to keep its place", "common"),
+        Mistake(starts_from_noise, "the start is noise; codes far from all rows stay empty for ever. K-means starts on rows of flat", "lesson 09"),
+        Mistake(first_rows, "the start is always the first K rows: they are often neighbours of one image, and there may be fewer than K", "common"),
+        Mistake(each_row_once, "a permutation of N rows has no K entries where N < K; some rows then have to be drawn more than once", "common"),
+        Mistake(generator_ignored, "the generator was not used: the same generator has to lead to the same codebook, whatever else draws random numbers", "common"),
+        Mistake(one_step_alone, "this is the result of one step: after each move of the codes the rows have to choose anew, `iterations` times over", "common"),
+        Mistake(mean_without_an_axis, "the mean was taken over rows and dimensions together, one number for all D; wanted is a vector, the mean over the rows", "common"),
+        Mistake(sums_for_means, "the rows were added up and not divided by how many they are", "common"),
+        Mistake(iterations_ignored, "the number of steps is always the same: `iterations` says how many, and 0 returns the rows as they were drawn", "common"),
+        Mistake(counted_in_the_loop_alone, "with iterations = 0 the loop is never entered, and nobody has counted: how many rows are nearest to each drawn row?", "common"),
+    ),
+    hints=(
+        "After a step, what are a code and its count made of? And what of a code that no row chose: is there a mean of no rows?",
+        "Lloyd's algorithm: draw K rows as the codebook; then, `iterations` times, let each row choose its nearest code and "
+        "move each code to the mean of the rows that chose it. A code without rows stays where it is. K random places in "
+        "0 .. N - 1 can be drawn with repeats, so N < K needs no case of its own. Hand the generator to every draw.",
+        "codes = nearest_codes(flat, codebook); counts = torch.bincount(codes, minlength=K); sums = zeros(K, D).index_add(0, "
+        "codes, flat); codebook = torch.where(counts[:, None] > 0, sums / (counts, at least 1)[:, None], the old codebook)",
+    ),
+)
+
+# ----------------------------------------------------------------------------------------------------------------------
+# restart_dead_codes
+
+
+def draw_restart(generator: Generator) -> list[Call]:
+    def call(counts, n, d, threshold, *more, part="values", dtype=torch.float32, **options):
+        counts = torch.tensor(counts, dtype=dtype)
+        codebook, flat = normal(generator, len(counts), d).to(dtype), 3 + normal(generator, n, d).to(dtype)
+        sums = codebook * counts.unsqueeze(1) + 0.1 * normal(generator, len(counts), d).to(dtype)
+        names = ("codebook", "cluster_size", "embed_sum", "flat", "threshold", "generator")[: 5 + len(more)]
+        args = codebook, counts, sums, flat, threshold, *more
+        return Call(args, names, ("new codebook", "new cluster_size", "new embed_sum"), part, seed=number(generator, 0, 10**6), **options)
+
+    many = (3 * torch.rand(16, generator=generator)).tolist()  # some dead below 1, some alive
+    many[0], many[1] = 0.5, 2.5
+    mixed = [0.1 * number(generator, 0, 3), 4.0, 0.25, 2.5, 0.6]
+    return [
+        call(mixed, 8, 2, 0.5),
+        call([0.5, 0.25, 0.75, 1.0], 6, 3, 0.5, part="at the threshold"),
+        call([0.0, 2.0, 0.0], 5, 2, 0.0, part="at the threshold"),  # 0 is never
+        call([1.0, 3.0, 2.0], 5, 2, 0.9, part="none or all dead"),
+        call([0.01 * number(generator, 0, 20) for _ in range(12)], 200, 3, 0.3, part="none or all dead"),
+        call([0.0, 0.0, 0.1, 5.0, 0.2], 2, 2, 1.0, part="fewer latents than dead codes"),
+        call(many, 30, 4, 1.0, None, part="odd sizes"),
+        call([0.0], 1, 1, 0.5, part="odd sizes"),
+        call([0.0, 0.0, 9.0, 0.0, 0.0], 100, 2, 2.0, Seed(number(generator, 0, 10**6)), part="generator", again=True),
+        call([0.0, 1.5, 0.2, 3.0], 9, 2, 0.5, None, part="dtypes", dtype=torch.float64, elsewhere=True),
+    ]
+
+
+def properties_of_restart(call: Call, seen: Observation) -> Observation:
+    """The rows of dead codes, which are drawn, are judged by what they have in common; all other numbers as they are."""
+    codebook, counts, sums, flat, threshold = call.args[:5]
+    new_codebook, new_sums = seen.get("new codebook"), seen.get("new embed_sum")
+    for new in (new_codebook, new_sums):
+        if not isinstance(new, Tensor) or new.shape != codebook.shape or new.dtype != codebook.dtype:
+            return seen
+    dead = counts < threshold  # (K,)
+    rows, count = new_codebook[dead], int(dead.sum())
+    for name, new in (("new codebook", new_codebook), ("new embed_sum", new_sums)):
+        seen[name] = torch.where(dead.unsqueeze(1), 0, new)
+    if count:
+        seen["restarted codes that are rows of flat"] = f"{int(each_row_among(rows, flat).sum())} of {count}"
+        same = torch.isclose(new_sums[dead], rows, rtol=1e-4, atol=1e-5).all(1)
+        seen["restarted codes whose sum is their vector"] = f"{int(same.sum())} of {count}"
+    if count > 10 and len(flat) > 100:  # so many draws from so many latents do not agree by chance
+        seen["latents drawn for the restarts"] = "one for all" if (rows == rows[0]).all() else "several"
+        first = each_row_among(rows, flat[: len(codebook)]).all()
+        seen["places of these latents"] = f"all among the first {len(codebook)}" if first else "anywhere"
+    return seen
+
+
+def restarted(codebook, cluster_size, embed_sum, flat, dead, generator=None):
+    """Right, for the codes that `dead` says."""
+    latents = drawn(flat, len(codebook), generator)
+    keep = ~dead.unsqueeze(1)
+    return torch.where(keep, codebook, latents), torch.where(dead, 1, cluster_size), torch.where(keep, embed_sum, latents)
+
+
+def codebook_alone(codebook, cluster_size, embed_sum, flat, threshold, generator=None):
+    new, *_ = restarted(codebook, cluster_size, embed_sum, flat, cluster_size < threshold, generator)
+    return new, cluster_size.clone(), embed_sum.clone()
+
+
+def sum_left(codebook, cluster_size, embed_sum, flat, threshold, generator=None):
+    new, counts, _ = restarted(codebook, cluster_size, embed_sum, flat, cluster_size < threshold, generator)
+    return new, counts, embed_sum.clone()
+
+
+def count_left(codebook, cluster_size, embed_sum, flat, threshold, generator=None):
+    new, _, sums = restarted(codebook, cluster_size, embed_sum, flat, cluster_size < threshold, generator)
+    return new, cluster_size.clone(), sums
+
+
+def sum_drawn_anew(codebook, cluster_size, embed_sum, flat, threshold, generator=None):
+    dead = cluster_size < threshold
+    new, counts, _ = restarted(codebook, cluster_size, embed_sum, flat, dead, generator)
+    return new, counts, torch.where(dead.unsqueeze(1), flat.mean(0), embed_sum)
+
+
+def count_of_zero(codebook, cluster_size, embed_sum, flat, threshold, generator=None):
+    dead = cluster_size < threshold
+    new, counts, sums = restarted(codebook, cluster_size, embed_sum, flat, dead, generator)
+    return new, torch.where(dead, 0, counts), torch.where(dead.unsqueeze(1), 0, sums)
+
+
+def at_the_threshold_too(codebook, cluster_size, embed_sum, flat, threshold, generator=None):
+    return restarted(codebook, cluster_size, embed_sum, flat, cluster_size <= threshold, generator)
+
+
+def living_restarted(codebook, cluster_size, embed_sum, flat, threshold, generator=None):
+    return restarted(codebook, cluster_size, embed_sum, flat, cluster_size > threshold, generator)
+
+
+def all_restarted(codebook, cluster_size, embed_sum, flat, threshold, generator=None):
+    any_dead = (cluster_size < threshold).any()
+    return restarted(codebook, cluster_size, embed_sum, flat, any_dead.expand(len(codebook)), generator)
+
+
+def threshold_on_the_sum(codebook, cluster_size, embed_sum, flat, threshold, generator=None):
+    return restarted(codebook, cluster_size, embed_sum, flat, embed_sum.norm(dim=1) < threshold, generator)
+
+
+def threshold_on_the_share(codebook, cluster_size, embed_sum, flat, threshold, generator=None):
+    return restarted(codebook, cluster_size, embed_sum, flat, cluster_size / cluster_size.sum() < threshold, generator)
+
+
+def restarted_at_noise(codebook, cluster_size, embed_sum, flat, threshold, generator=None):
+    noise = torch.randn(codebook.shape, generator=generator, dtype=codebook.dtype, device=codebook.device)
+    dead = (cluster_size < threshold).unsqueeze(1)
+    return torch.where(dead, noise, codebook), torch.where(dead[:, 0], 1, cluster_size), torch.where(dead, noise, embed_sum)
+
+
+def restarted_at_the_mean(codebook, cluster_size, embed_sum, flat, threshold, generator=None):
+    return restarted(codebook, cluster_size, embed_sum, flat.mean(0, keepdim=True), cluster_size < threshold, generator)
+
+
+def one_latent_for_all(codebook, cluster_size, embed_sum, flat, threshold, generator=None):
+    return restarted(codebook, cluster_size, embed_sum, drawn(flat, 1, generator), cluster_size < threshold)
+
+
+def first_latents(codebook, cluster_size, embed_sum, flat, threshold, generator=None):
+    return restarted(codebook, cluster_size, embed_sum, flat[: len(codebook)], cluster_size < threshold, generator)
+
+
+def each_latent_once(codebook, cluster_size, embed_sum, flat, threshold, generator=None):
+    if (cluster_size < threshold).sum() > len(flat):
+        raise RuntimeError("shape mismatch: there are fewer latents than dead codes")
+    return restarted(codebook, cluster_size, embed_sum, flat, cluster_size < threshold, generator)
+
+
+def generator_left_out(codebook, cluster_size, embed_sum, flat, threshold, generator=None):
+    return restarted(codebook, cluster_size, embed_sum, flat, cluster_size < threshold)
+
+
+def in_place(codebook, cluster_size, embed_sum, flat, threshold, generator=None):
+    dead = cluster_size < threshold
+    for old, new in zip((codebook, cluster_size, embed_sum), restarted(codebook, cluster_size, embed_sum, flat, dead, generator)):
+        old.copy_(new)
+    return codebook, cluster_size, embed_sum
+
+
+RESTART = Exercise(
+    name="restart_dead_codes",
+    lesson="09_codebook_health",
+    reference=quantize.restart_dead_codes,
+    draw=draw_restart,
+    view=properties_of_restart,
+    mistakes=(
+        Mistake(codebook_alone, "only the codebook was moved; the next EMA update makes it from sum and count again, and these are still the dead code's", "zoo 16"),
+        Mistake(sum_left, "the restarted codes kept their old sums: the next update divides those by the new count, and the latent is lost", "zoo 16"),
+        Mistake(count_left, "the restarted codes kept their old counts: they are below the threshold still, and the sum no longer fits the count", "zoo 16"),
+        Mistake(sum_drawn_anew, "the sum of a restarted code is another vector than the code: with a count of 1 the two are equal", "common"),
+        Mistake(count_of_zero, "a restarted code starts with a count of 0 and an empty sum, so its next update divides nothing by nothing; it starts as one latent", "common"),
+        Mistake(at_the_threshold_too, "a code at the threshold exactly is alive: below is <, not <=. With <=, a threshold of 0 would no longer switch restarts off", "common"),
+        Mistake(living_restarted, "the comparison is turned round: the codes above the threshold were restarted, and the dead left", "common"),
+        Mistake(all_restarted, "one dead code restarts them all; the living have to stay as they are", "common"),
+        Mistake(threshold_on_the_sum, "the threshold was compared with the length of embed_sum; it is a number of latents, as cluster_size is", "common"),
+        Mistake(threshold_on_the_share, "the threshold was compared with shares of the total; it is a number of latents, as cluster_size is", "common"),
+        Mistake(restarted_at_noise, "the restarted codes are noise, so they may be as far from all latents as before; wanted are latents", "lesson 09"),
+        Mistake(restarted_at_the_mean, "the restarted codes are the mean of the batch: all at one place, which need not be near to any latent", "common"),
+        Mistake(one_latent_for_all, "one latent was drawn for all dead codes: of codes at the same place one alone is chosen, and the others die again", "common"),
+        Mistake(first_latents, "the latents are always from the start of the batch; drawn from all N is what is wanted", "common"),
+        Mistake(each_latent_once, "there may be more dead codes than latents: some latents then have to be drawn more than once", "common"),
+        Mistake(generator_left_out, "the generator was not used: the same generator has to draw the same latents, whatever else draws random numbers", "common"),
+        Mistake(in_place, "codebook, cluster_size and embed_sum were written into: the caller still needs them; change copies", "common"),
+    ),
+    hints=(
+        "An EMA code is embed_sum / cluster_size. If only the codebook is moved, where is the code after the next update?",
+        "A mask (K,) says which codes are dead. Draw as many places in 0 .. N - 1 as there are dead codes, with repeats. "
+        "Write into copies: the codebook gets those rows of flat, cluster_size 1, and embed_sum what fits a count of 1.",
+        "dead = cluster_size < threshold; places = torch.randint(N, (number of dead,), generator=generator); then "
+        "new_codebook = codebook.clone(); new_codebook[dead] = flat[places]; and likewise for the two others",
+    ),
+)
+
+EXERCISES = [KMEANS, RESTART]
