@@ -36,17 +36,17 @@ class AsOnTheSlides(nn.Module):
 class RowsAndSingleLayers(nn.Module):
     """The layer gets (B * L, D); no Sequential; another width; parameters in the order of their use."""
 
-    def __init__(self, n, d, l, k):
+    def __init__(self, n, d, slots, k):
         super().__init__()
-        self.d, self.l = d, l
-        self.a, self.b = nn.Linear(n, 200), nn.Linear(200, l * d)
+        self.d, self.slots = d, slots
+        self.a, self.b = nn.Linear(n, 200), nn.Linear(200, slots * d)
         self.quantise = VectorQuantize(d, k)
-        self.c, self.e = nn.Linear(l * d, 200), nn.Linear(200, n)
+        self.c, self.e = nn.Linear(slots * d, 200), nn.Linear(200, n)
 
     def forward(self, x):
         z = self.b(F.leaky_relu(self.a(x))).view(-1, self.d)
         q, codes, loss = self.quantise(z)
-        return torch.sigmoid(self.e(F.leaky_relu(self.c(q.view(len(x), -1))))), codes.view(len(x), self.l), loss
+        return torch.sigmoid(self.e(F.leaky_relu(self.c(q.view(len(x), -1))))), codes.view(len(x), self.slots), loss
 
 
 class WithOptions(nn.Module):
@@ -101,7 +101,11 @@ class SlotsFirst(nn.Module):
         super().__init__()
         self.L, self.D = latents_per_image, vector_dim
         self.encoder = nn.Sequential(
-            nn.Flatten(), nn.Linear(input_dim, 400), nn.BatchNorm1d(400), nn.LeakyReLU(), nn.Linear(400, self.L * self.D)
+            nn.Flatten(),
+            nn.Linear(input_dim, 400),
+            nn.BatchNorm1d(400),
+            nn.LeakyReLU(),
+            nn.Linear(400, self.L * self.D),
         )
         self.codebook = VectorQuantize(dim=vector_dim, codebook_size=codebook_size, decay=0.9)
         self.decoder = nn.Sequential(nn.Linear(self.L * self.D, 400), nn.LeakyReLU(), nn.Linear(400, input_dim))

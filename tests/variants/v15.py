@@ -427,7 +427,7 @@ class BySwitch(Layer):
 
 
 def by_assigning(cluster_size, embed_sum, first, flat, decay, generator):
-    codebook, counts = quantize.kmeans_init(first, len(cluster_size), iterations=1, generator=generator)
+    codebook, counts = quantize.kmeans_init(first, len(cluster_size), iterations=2, generator=generator)
     cluster_size, embed_sum = counts, counts[:, None] * codebook
     codes = torch.cdist(flat, codebook).argmin(dim=1)
     chosen = F.one_hot(codes, len(codebook)).to(flat.dtype)
@@ -437,7 +437,7 @@ def by_assigning(cluster_size, embed_sum, first, flat, decay, generator):
 
 
 def copied_into_the_state(cluster_size, embed_sum, first, flat, decay, generator):
-    codebook, counts = quantize.kmeans_init(first, len(cluster_size), 1, generator)
+    codebook, counts = quantize.kmeans_init(first, len(cluster_size), 2, generator)
     cluster_size, embed_sum = cluster_size.clone(), embed_sum.clone()
     cluster_size.copy_(counts)
     embed_sum.copy_(torch.einsum("kd,k->kd", codebook, counts))
@@ -448,7 +448,7 @@ def copied_into_the_state(cluster_size, embed_sum, first, flat, decay, generator
 
 
 def with_the_update_function(cluster_size, embed_sum, first, flat, decay, generator):
-    codebook, counts = quantize.kmeans_init(first, len(cluster_size), iterations=1, generator=generator)
+    codebook, counts = quantize.kmeans_init(first, len(cluster_size), iterations=2, generator=generator)
     codes = torch.cdist(flat, codebook).argmin(dim=1)
     return quantize.ema_update(counts, counts.diag() @ codebook, flat, codes, decay, eps=1e-10)
 

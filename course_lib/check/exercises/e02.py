@@ -17,7 +17,7 @@ def scene(height: int = 24, width: int = 36) -> Tensor:
     h, w = torch.meshgrid(torch.linspace(0, 1, height), torch.linspace(0, 1, width), indexing="ij")
     sky = torch.stack([0.35 + 0.6 * h, 0.55 + 0 * h, 0.9 - 0.6 * h])
     sea = torch.stack([0.05 + 0 * h, 0.25 + 0.2 * h, 0.35 + 0.3 * h])
-    sun = ((h - 0.52) * height) ** 2 + ((w - 0.65) * width) ** 2 < 24
+    sun = (h * (height - 1) - 13) ** 2 + (w * (width - 1) - 23) ** 2 < 27
     picture = torch.where(sun, torch.tensor([1.0, 0.85, 0.2]).reshape(3, 1, 1), sky)
     return torch.where(h > 0.62, sea, picture)[None]
 

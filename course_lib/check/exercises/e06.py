@@ -296,8 +296,8 @@ UPDATE = Exercise(
         ),
         Mistake(
             repeats_overwritten_and_uncounted,
-            "several rows with one code count as one: counts[codes] += 1 and sums[codes] += flat do not add up what comes "
-            "twice, they write it over",
+            "several rows with one code count as one: counts[codes] += 1 and sums[codes] += flat do not add up what "
+            "comes twice, they write it over",
             "common",
         ),
         Mistake(

@@ -64,7 +64,7 @@ def _digits(generator: Generator) -> Tensor:
 
 
 def properties(call: Call, seen: Observation) -> Observation:
-    (x,), (_, vector_dim, latents_per_image, codebook_size) = call.args, call.build
+    (x,), (*_, latents_per_image, codebook_size) = call.args, call.build
     found = {"kind of result": seen["kind of result"]}
     # of the results themselves, shape and dtype count; a loss of shape (1,), which some versions give, is one number
     for name in call.gives:
@@ -90,7 +90,7 @@ def properties(call: Call, seen: Observation) -> Observation:
         limit = min(WELL_BELOW * mean_image, seen["error before training"])
         found[f"error after {STEPS} steps well below the mean image's"] = seen["error after training"] < limit
         if "layer codebook" in seen:
-            held = torch.equal(seen["layer codebook"], seen["layer codebook afterwards"])
+            held = torch.allclose(seen["layer codebook"], seen["layer codebook afterwards"], atol=1e-6)
             found["codebook moves in training"] = not held
     judged = ("parameters", "error ", "gradient of", "layer ", "attribute ")
     return found | {key: value for key, value in seen.items() if key not in found and not key.startswith(judged)}
@@ -121,7 +121,9 @@ def _of_the_layer(call: Call, seen: Observation, codes: Tensor | None, loss) -> 
     found["the layer was called"] = True
     found["the layer's codebook"] = torch.zeros_like(before)
     if isinstance(loss, Tensor) and loss.numel() == 1:
-        found["loss is the layer's"] = bool((loss.sum() - seen["layer loss"].sum()).abs() < 1e-6 + 1e-4 * loss.abs().sum())
+        found["loss is the layer's"] = bool(
+            (loss.sum() - seen["layer loss"].sum()).abs() < 1e-6 + 1e-4 * loss.abs().sum()
+        )
     if not call.training:
         (x,) = call.args
         orders = _orders(seen["layer input"], len(x), latents_per_image, vector_dim)
@@ -205,7 +207,9 @@ class ImagesMixed(LibraryVQVAE):
 
 class AxesSwapped(LibraryVQVAE):
     def forward(self, x):
-        quantized, codes, loss = self.quantizer(self.encoder(x).reshape(len(x), self.vector_dim, self.latents_per_image))
+        quantized, codes, loss = self.quantizer(
+            self.encoder(x).reshape(len(x), self.vector_dim, self.latents_per_image)
+        )
         return self.decoder(quantized), codes, loss
 
 
@@ -310,7 +314,8 @@ class CodebookFrozen(LibraryVQVAE):
 
 class AlwaysTraining(LibraryVQVAE):
     def forward(self, x):
-        return super().train().forward(x)
+        self.train()
+        return super().forward(x)
 
 
 MISTAKES = (
@@ -320,24 +325,24 @@ MISTAKES = (
         "softmax makes the pixels of an image add up to 1: each pixel by itself is to lie between 0 and 1",
         "mutation",
     ),
-    Mistake(CodebookFrozen, "the codebook is as it was before the training: something holds it fast", "zoo 22"),
+    Mistake(CodebookFrozen, "the codebook is as it was before the training: something holds it fast", "mutation"),
     Mistake(
         DecoderFedWithLatents,
-        "the decoder gets the encoder's output and can go around the codebook: with one single code for everything, its "
-        "images still differ",
+        "the decoder gets the encoder's output and can go around the codebook: with one single code for everything, "
+        "its images still differ",
         "common",
     ),
     Mistake(WithoutSigmoid, "pixels leave [0, 1]: what should the decoder's last step be?", "common"),
     Mistake(
         ImagesMixed,
-        "numbers of different images are mixed: the encoder gives one row for each image, so the batch axis is the first "
-        "one of what each row is cut into",
+        "numbers of different images are mixed: the encoder gives one row for each image, so the batch axis is the "
+        "first one of what each row is cut into",
         "zoo 4",
     ),
     Mistake(
         AxesSwapped,
-        "the latents were cut into (B, D, L); the layer takes (B, L, D), the vectors' axis last, and lets the other order "
-        "pass only where L = D",
+        "the latents were cut into (B, D, L); the layer takes (B, L, D), the vectors' axis last, and lets the other "
+        "order pass only where L = D",
         "common",
     ),
     Mistake(
@@ -348,22 +353,24 @@ MISTAKES = (
     Mistake(CodesFlat, "codes have one row for each image, (B, L); these are flat", "common"),
     Mistake(LossForgotten, "two results came: the layer's loss is missing", "common"),
     Mistake(LossZero, "the loss does not come from the layer: nobody holds the encoder to its codes", "common"),
-    Mistake(LossWithoutGradient, "the loss is the right number, but a number alone: its graph was cut", "zoo 22"),
+    Mistake(LossWithoutGradient, "the loss is the right number, but a number alone: its graph was cut", "common"),
     Mistake(
         LossWithTheError,
-        "the loss holds more than the layer's: the reconstruction error is added by the training step, not by the model",
+        "the loss holds more than the layer's: the reconstruction error is added by the training step, not by the "
+        "model",
         "common",
     ),
     Mistake(InputReturned, "this is x, not a reconstruction: which variable does the return line name?", "common"),
     Mistake(
         EncoderDetached,
-        "no gradient reaches the encoder, from the error or from the loss: its output was detached on the way to the layer",
+        "no gradient reaches the encoder, from the error or from the loss: its output was detached on the way to the "
+        "layer",
         "zoo 25",
     ),
     Mistake(
         CodesLookedUpAgain,
-        "the loss reaches the encoder, the error does not: vectors looked up by their codes have no gradient to pass on; "
-        "the layer's own output has",
+        "the loss reaches the encoder, the error does not: vectors looked up by their codes have no gradient to pass "
+        "on; the layer's own output has",
         "zoo 25",
     ),
     Mistake(
@@ -372,7 +379,9 @@ MISTAKES = (
         "common",
     ),
     Mistake(LossBeforeCodes, "codes and loss have changed places: reconstruction, codes, loss is the order", "common"),
-    Mistake(CodesFirst, "codes and reconstruction have changed places: reconstruction, codes, loss is the order", "common"),
+    Mistake(
+        CodesFirst, "codes and reconstruction have changed places: reconstruction, codes, loss is the order", "common"
+    ),
     Mistake(
         QuantizedReturned,
         "these are the quantised vectors: they have not been through the decoder yet",
@@ -393,7 +402,8 @@ MISTAKES = (
 
 def picture(axes, answer) -> None:
     """Trains on the embedded sample for some seconds; above, eight of its test digits, below, what came back."""
-    images, _, tests, _ = (part.flatten(1).float() / 255 for part in data._mnist_sample())
+    images, _, tests, _ = data._mnist_sample()
+    images, tests = images.flatten(1).float() / 255, tests.flatten(1).float() / 255
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = answer(784, 8, 16, 64).train()
@@ -406,10 +416,10 @@ def picture(axes, answer) -> None:
             optimizer.step()
         with torch.no_grad():
             rebuilt = model.eval()(tests[:8])[0]
-    rows = torch.stack([tests[:8], rebuilt]).reshape(2, 8, 28, 28)
-    axes.imshow(rows.movedim(2, 1).reshape(56, 224), cmap="gray", vmin=0, vmax=1)
+    pairs = torch.stack([tests[:8].reshape(2, 4, 28, 28), rebuilt.reshape(2, 4, 28, 28)], dim=1)  # (2, 2, 4, 28, 28)
+    axes.imshow(pairs.movedim(3, 2).reshape(112, 112), cmap="gray", vmin=0, vmax=1)
     axes.set_xticks([])
-    axes.set_yticks([14, 42], ["input", "reconstruction"])
+    axes.set_yticks([14, 42, 70, 98], 2 * ["input", "reconstruction"])
 
 
 EXERCISES = [
@@ -422,13 +432,13 @@ EXERCISES = [
         picture=picture,
         mistakes=MISTAKES,
         hints=(
-            "Write down the shape after each of the five stations: images, encoder, cut into vectors, layer, decoder. Where "
-            "does the number of axes change, and where does it change back?",
-            "Encoder and decoder are plain stacks of Linear layers on (B, numbers). Between them, the encoder's row of L * D "
-            "numbers is cut into L vectors of D for the layer, and what the layer gives is joined to a row again. The layer "
-            "returns three things: one goes on to the decoder, two are handed out as they are.",
-            "latents = (encoder's output).reshape(B, L, D); quantized, codes, loss = layer(latents); then the decoder on "
-            "quantized, flattened to (B, L * D), its last step a sigmoid",
+            "Write down the shape after each of the five stations: images, encoder, cut into vectors, layer, decoder. "
+            "Where does the number of axes change, and where does it change back?",
+            "Encoder and decoder are plain stacks of Linear layers on (B, numbers). Between them, the encoder's row of"
+            " L * D numbers is cut into L vectors of D for the layer, and what the layer gives is joined to a row "
+            "again. The layer returns three things: one goes on to the decoder, two are handed out as they are.",
+            "encoder: input_dim -> 300 -> 300 -> L * D; cut: .reshape(B, L, D); the layer's three results; join the "
+            "first: .flatten(1); decoder: L * D -> 300 -> 300 -> input_dim, then a sigmoid",
         ),
     )
 ]

@@ -1,8 +1,8 @@
 """Exercise 15: fifteen short programs, each with one fault that published code carries.
 
-A reference does what the mended program does, and the mistake marked `planted` does what the program as handed out does.
-The first call belongs to the part of the mark in which the fault shows, so that an unmended program has a score of 0. No
-mistake raises: whatever raises in the same calls would be taken for it.
+A reference does what the mended program does, the mistake marked `planted` what the program does as it is handed out.
+The first call belongs to the part of the mark in which the fault shows, so that an unmended program has a score of 0.
+No mistake raises: another error of the same kind, raised in the same calls, would be taken for it.
 """
 
 import torch
@@ -225,13 +225,13 @@ FLATTEN = Exercise(
 def draw_03(generator: Generator) -> list[Call]:
     names = ("latents", "codebook", "batch_size", "epochs", "generator")
 
-    def call(n, k, batch_size, epochs, part="values"):
+    def call(n, k, batch_size, epochs, part="values", **more):
         args = normal(generator, n, 2), normal(generator, k, 2), batch_size, epochs
-        return Call((*args, Seed(number(generator, 0, 10**6))), names, ("counts", "order"), part)
+        return Call((*args, Seed(number(generator, 0, 10**6))), names, ("counts", "order"), part, **more)
 
     # no fewer than 12 latents: the chance that an order comes twice must be as good as none
-    odd = [call(*sizes, part="odd sizes") for sizes in ((14, 5, 5, 2), (13, 1, 12, 3), (12, 3, 20, 2))]
-    return [call(12, 4, 4, 3), *odd]
+    odd = [call(*sizes, part="odd sizes") for sizes in ((14, 5, 5, 2), (13, 1, 12, 3))]
+    return [call(12, 4, 4, 3), *odd, call(12, 3, 20, 2, part="the generator", again=True)]
 
 
 def epochs_told(call: Call, seen: Observation) -> Observation:
@@ -292,6 +292,11 @@ def last_batch_dropped(latents, codebook, batch_size, epochs, generator):
     return counted(latents, codebook, epochs, lambda: loader)
 
 
+def generator_forgotten(latents, codebook, batch_size, epochs, generator):
+    loader = numbered_loader(latents, batch_size, None)
+    return counted(latents, codebook, epochs, lambda: loader)
+
+
 EPOCHS = Exercise(
     name="bug_03",
     lesson=LESSON,
@@ -314,8 +319,15 @@ EPOCHS = Exercise(
             not_shuffled, "each latent comes once, in the order of the data; a new random order was promised", "common"
         ),
         Mistake(
+            generator_forgotten,
+            "each epoch is whole and new, and the generator that was handed over draws none of them: with the same "
+            "generator the same orders should come",
+            "mutation",
+        ),
+        Mistake(
             last_batch_dropped,
-            "where batch_size does not divide N, the rest is left out: the last batch may be smaller, but it has to come",
+            "where batch_size does not divide N, the rest is left out: the last batch may be smaller, but it has to "
+            "come",
             "common",
         ),
     ),
@@ -386,8 +398,8 @@ TRACKER = Exercise(
     mistakes=(
         Mistake(
             decayed_sum,
-            "the program does what it did. Give it the same batch a thousand times: at which number does usage settle, and "
-            "at which should it?",
+            "the program does what it did. Give it the same batch a thousand times: at which number does usage "
+            "settle, and at which should it?",
             "zoo 24",
             planted=True,
         ),
@@ -403,7 +415,8 @@ TRACKER = Exercise(
         ),
         Mistake(
             corrected_for_the_start,
-            "divided by 1 - decay^T, as Adam does: that takes the start at 0 out again, and the start at 0 was promised",
+            "divided by 1 - decay^T, as Adam does: that takes the start at 0 out again, and the start at 0 was "
+            "promised",
             "common",
         ),
         Mistake(
@@ -496,8 +509,8 @@ STACK = Exercise(
         ),
         Mistake(
             PlainList,
-            "the layers are separate now, and stand in a plain list: parameters() does not look into it, so an optimiser "
-            "would get none of them",
+            "the layers are separate now, and stand in a plain list: parameters() does not look into it, so an "
+            "optimiser would get none of them",
             "common",
         ),
         Mistake(
@@ -517,7 +530,7 @@ STACK = Exercise(
     hints=(
         "Change one weight of the first layer. Does the second layer change too? Python's `is` can tell.",
         "[layer] * 3 is a list of three names for one object. To have three objects, three have to be made.",
-        "nn.ModuleList([... a new nn.Sequential ... for _ in range(layers)])",
+        "a list with one call of self.branch for each layer: [... for _ in range(layers)], inside nn.ModuleList",
     ),
     allowance=(1e-3, 1e-4),
 )
@@ -615,8 +628,8 @@ MASKS = Exercise(
         Mistake(one_number_hidden, "one number of the vector is 0; all D of them were to be", "common"),
     ),
     hints=(
-        "Who could call this with latents that lie elsewhere than the masks? Think of a machine with a GPU, and a model "
-        "that somebody left on the CPU.",
+        "Who could call this with latents that lie elsewhere than the masks? Think of a machine with a GPU, and a "
+        "model that somebody left on the CPU.",
         "A tensor that is made inside a function belongs where the function's inputs are. The machine does not know "
         "that; the inputs do.",
         "torch.ones(batch, height * width, device=the place of latents), or a method of latents that makes ones",
@@ -695,8 +708,8 @@ USAGE = Exercise(
         ),
         Mistake(
             largest_of_the_batches,
-            "the fullest batch still shows no more than one batch can: codes that occur in different batches have to be "
-            "counted together",
+            "the fullest batch still shows no more than one batch can: codes that occur in different batches have to "
+            "be counted together",
             "common",
         ),
         Mistake(
@@ -721,7 +734,8 @@ USAGE = Exercise(
         "With a batch size of 1, what are usage and perplexity of any batch? What does their mean say of the codebook?",
         "Neither measure can be averaged over batches: a code that is missing in one batch may occur in the next. What "
         "can be added up batch by batch is the histogram.",
-        "counts = counts + torch.bincount(codes, minlength=...) in the loop; share, usage and perplexity once, after it",
+        "counts = counts + torch.bincount(codes, minlength=...) in the loop; share, usage and perplexity once, after "
+        "it",
     ),
 )
 
@@ -737,7 +751,7 @@ def draw_08(generator: Generator) -> list[Call]:
         seed = number(generator, 0, 10**6)
         return Call(args, ("codebook", "batches", "decay"), ("codebook in the end",), part, seed=seed, **more)
 
-    odd = [call(*sizes, part="odd sizes") for sizes in ((2, 1, 4, 3, 0.5), (3, 9, 2, 1, 0.99), (1, 7, 5, 2, 0.8))]
+    odd = [call(*sizes, part="odd sizes") for sizes in ((2, 1, 4, 3, 0.5), (3, 9, 2, 1, 0.99), (3, 12, 6, 2, 0.8))]
     return [call(1, 6, 4, 2, 0.9), *odd, call(2, 5, 3, 2, 0.7, part="dtypes", dtype=torch.float64, elsewhere=True)]
 
 
@@ -783,14 +797,15 @@ START = Exercise(
     mistakes=(
         Mistake(
             nothing_and_noise,
-            "the program does what it did. Before the first batch, what is embed_sum over cluster_size, and what should it "
-            "be?",
+            "the program does what it did. Before the first batch, what is embed_sum over cluster_size, and what "
+            "should it be?",
             "zoo 8",
             planted=True,
         ),
         Mistake(
             sums_alone_mended,
-            "the sums are those of the codes now, the counts still begin at 0: a sum of one latent over a count of none",
+            "the sums are those of the codes now, the counts still begin at 0: a sum of one latent over a count of "
+            "none",
             "zoo 8",
         ),
         Mistake(
@@ -800,8 +815,8 @@ START = Exercise(
         ),
         Mistake(
             nothing_at_all,
-            "counts and sums begin at 0 together: then a code that nobody chooses is 0 over next to nothing, and moves to "
-            "the origin",
+            "counts and sums begin at 0 together: then a code that nobody chooses is 0 over next to nothing, and "
+            "moves to the origin",
             "common",
         ),
         Mistake(
@@ -811,9 +826,10 @@ START = Exercise(
         ),
     ),
     hints=(
-        "An update divides embed_sum by cluster_size. If no batch had come yet, which vectors should that division give?",
-        "Counts and sums describe the same latents. At the start these are imagined: one for each code, lying on it. How "
-        "many is that for each code, and what is their sum?",
+        "An update divides embed_sum by cluster_size. If no batch had come yet, which vectors should that division "
+        "give?",
+        "Counts and sums describe the same latents. At the start these are imagined: one for each code, lying on it. "
+        "How many is that for each code, and what is their sum?",
         "cluster_size = ... of ones; embed_sum = ... of the codebook",
     ),
 )
@@ -918,15 +934,15 @@ EVALUATION = Exercise(
     mistakes=(
         Mistake(
             GradientsAsked,
-            "the program does what it did. Put a layer into evaluation mode, call it, and compare its codebook before and "
-            "after, outside of torch.no_grad()",
+            "the program does what it did. Put a layer into evaluation mode, call it, and compare its codebook before "
+            "and after, outside of torch.no_grad()",
             "zoo 22",
             planted=True,
         ),
         Mistake(
             LatentsAsked,
-            "whether the latents need a gradient says nothing about the mode: a frozen encoder in training gives latents "
-            "that need none, and evaluation may see some that do",
+            "whether the latents need a gradient says nothing about the mode: a frozen encoder in training gives "
+            "latents that need none, and evaluation may see some that do",
             "common",
         ),
         Mistake(
@@ -946,8 +962,8 @@ EVALUATION = Exercise(
         ),
         Mistake(
             UpdatedBeforeTheLookUp,
-            "the mode is asked now, and the update has moved before the look-up: the vectors no longer are those that the "
-            "codes were chosen from",
+            "the mode is asked now, and the update has moved before the look-up: the vectors no longer are those that "
+            "the codes were chosen from",
             "zoo 13",
         ),
     ),
@@ -973,11 +989,15 @@ def draw_10(generator: Generator) -> list[Call]:
         return Call(args, names, ("new cluster_size", "new embed_sum", "codebook"), part, **more)
 
     odd = [call(*sizes, part="odd sizes") for sizes in ((9, 1, 3, 2, 0.99), (6, 5, 1, 3, 0.5))]
-    return [call(12, 6, 3, 2, 0.9), *odd, call(10, 5, 4, 1, 0.7, part="dtypes", dtype=torch.float64, elsewhere=True)]
+    return [
+        call(12, 6, 3, 2, 0.9, again=True),
+        *odd,
+        call(10, 5, 4, 1, 0.7, part="dtypes", dtype=torch.float64, elsewhere=True),
+    ]
 
 
 def k_means(cluster_size, first, generator):
-    return quantize.kmeans_init(first, len(cluster_size), iterations=1, generator=generator)
+    return quantize.kmeans_init(first, len(cluster_size), iterations=2, generator=generator)
 
 
 def updated(cluster_size, embed_sum, codebook, flat, decay):
@@ -1030,8 +1050,8 @@ K_MEANS = Exercise(
     mistakes=(
         Mistake(
             centroids_alone,
-            "the program does what it did. Call it with decay near 1, so that the update hardly counts, and compare the "
-            "codebook with the centroids",
+            "the program does what it did. Call it with decay near 1, so that the update hardly counts, and compare "
+            "the codebook with the centroids",
             "zoo 16",
             planted=True,
         ),
@@ -1052,16 +1072,17 @@ K_MEANS = Exercise(
         ),
         Mistake(
             counted_as_one,
-            "the ratio of sums and counts is right, and each centroid counts as one latent: how many is it the mean of?",
+            "the ratio of sums and counts is right, and each centroid counts as one latent: how many is it the mean "
+            "of?",
             "common",
         ),
         Mistake(update_left_out, "this is the state after k-means; the update with flat is missing", "common"),
     ),
     hints=(
-        "Which of its three quantities does an EMA codebook keep from one update to the next, and which does it compute "
-        "anew?",
-        "The codebook is a quotient that the next update computes again from embed_sum and cluster_size. Whoever sets the "
-        "quotient alone sets nothing that lasts.",
+        "Which of its three quantities does an EMA codebook keep from one update to the next, and which does it "
+        "compute anew?",
+        "The codebook is a quotient that the next update computes again from embed_sum and cluster_size. Whoever sets "
+        "the quotient alone sets nothing that lasts.",
         "take both results of kmeans_init; cluster_size = ..., embed_sum = centroid times ..., before the update",
     ),
 )
@@ -1142,8 +1163,8 @@ SMOOTHING = Exercise(
     mistakes=(
         Mistake(
             smoothed_and_stored,
-            "the program does what it did. With eps = 1 and a code that nobody chooses, follow its cluster_size from step "
-            "to step: an average of zeros should fall towards 0",
+            "the program does what it did. With eps = 1 and a code that nobody chooses, follow its cluster_size from "
+            "step to step: an average of zeros should fall towards 0",
             "zoo 9",
             planted=True,
         ),
@@ -1264,8 +1285,8 @@ GRADIENT_LAYER = Exercise(
         ),
         Mistake(
             StopsSwapped,
-            "both losses have a gradient now, each for the other side: the one that pulls the latents has weight 1, the one "
-            "that pulls the codebook has 0.25",
+            "both losses have a gradient now, each for the other side: the one that pulls the latents has weight 1, "
+            "the one that pulls the codebook has 0.25",
             "zoo 12",
         ),
         Mistake(
@@ -1280,8 +1301,8 @@ GRADIENT_LAYER = Exercise(
         ),
     ),
     hints=(
-        "Through which tensors would the gradient of the codebook loss have to travel to reach self.codebook? Is one of "
-        "them behind a .detach()?",
+        "Through which tensors would the gradient of the codebook loss have to travel to reach self.codebook? Is one "
+        "of them behind a .detach()?",
         "The straight-through tensor has the value of the codes and the gradient of the latents. For a loss that is to "
         "move the codes it is the wrong tensor, though its value is the right one.",
         "give the straight-through tensor a name of its own (vq); both losses take ..., the decoder takes vq",
@@ -1366,8 +1387,8 @@ IN_PLACE = Exercise(
         ),
         Mistake(
             SkipDetached,
-            "the values are right; the copy for the skip path was cut from the graph, so enter hears of the loss through "
-            "the branch alone",
+            "the values are right; the copy for the skip path was cut from the graph, so enter hears of the loss "
+            "through the branch alone",
             "common",
         ),
         Mistake(SkipLost, "this is the branch alone; what it makes is to be added to its input", "common"),
@@ -1375,8 +1396,8 @@ IN_PLACE = Exercise(
     ),
     hints=(
         "Set the weights of the last convolution to 0. What does the program give then, and what should it give?",
-        "y + branch(y) uses one tensor twice. If the branch writes into the memory of its input, the other use sees what "
-        "was written.",
+        "y + branch(y) uses one tensor twice. If the branch writes into the memory of its input, the other use sees "
+        "what was written.",
         "nn.ReLU(...) at the opening of the branch: which argument makes it write into its input?",
     ),
     allowance=(1e-3, 1e-4),
@@ -1443,8 +1464,8 @@ BETA = Exercise(
     mistakes=(
         Mistake(
             beta_on_the_codebook,
-            "the program does what it did; who swaps both the weights and the .detach() swaps nothing. The value cannot tell: "
-            "compare the gradient for quantized at beta = 0 with the promise",
+            "the program does what it did; who swaps both the weights and the .detach() swaps nothing. The value "
+            "cannot tell: compare the gradient for quantized at beta = 0 with the promise",
             "zoo 10",
             planted=True,
         ),
@@ -1467,9 +1488,10 @@ BETA = Exercise(
         ),
     ),
     hints=(
-        "Without running anything: in each of the two terms, who gets a gradient? Which of the two is the commitment loss?",
-        "A term is named after whom it pulls, and it pulls what is not detached. Both terms have the same value, so the "
-        "sum cannot show a swapped weight; the gradients can.",
+        "Without running anything: in each of the two terms, who gets a gradient? Which of the two is the commitment "
+        "loss?",
+        "A term is named after whom it pulls, and it pulls what is not detached. Both terms have the same value, so "
+        "the sum cannot show a swapped weight; the gradients can.",
         "beta * (the term in which latents is not detached) + (the term in which quantized is not detached)",
     ),
 )
@@ -1543,8 +1565,8 @@ RESIDUAL = Exercise(
     mistakes=(
         Mistake(
             levels_leak,
-            "the program does what it did. Ask for the gradient of loss for codebooks with two levels, and again with the "
-            "first level alone: codebooks[0] should get the same from both",
+            "the program does what it did. Ask for the gradient of loss for codebooks with two levels, and again with "
+            "the first level alone: codebooks[0] should get the same from both",
             "zoo 17",
             planted=True,
         ),
@@ -1566,7 +1588,8 @@ RESIDUAL = Exercise(
         ),
         Mistake(
             way_through_lost,
-            "the leak is closed; vq is the bare sum of codes now, so its gradient goes to the codebooks and not to flat",
+            "the leak is closed; vq is the bare sum of codes now, so its gradient goes to the codebooks and not to "
+            "flat",
             "zoo 21",
         ),
     ),
