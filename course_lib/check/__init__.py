@@ -110,7 +110,7 @@ def _find(name: str) -> Exercise:
 
 
 def _show(title: str, rows: list[tuple[str, str]], colour: str, picture: str = "") -> None:
-    line = progress.line(list(EXERCISES))
+    line = progress.line([(exercise.lesson[:2], name) for name, exercise in EXERCISES.items()])
     text = feedback.as_text(title, rows, line)
     if _in_a_notebook():
         from IPython.display import display

@@ -57,7 +57,7 @@ def as_text(title: str, rows: list[tuple[str, str]], progress: str) -> str:
         first, *rest = text.splitlines() or [""]
         lines.append(f"  {heading:<{width}}  {first}")
         lines += [f"  {'':<{width}}  {line}" for line in rest]
-    return "\n".join([*lines, f"  {progress}"])
+    return "\n".join([*lines, f"  {progress}"] if progress else lines)
 
 
 def as_html(title: str, rows: list[tuple[str, str]], progress: str, colour: str, picture: str = "") -> str:
@@ -67,11 +67,12 @@ def as_html(title: str, rows: list[tuple[str, str]], progress: str, colour: str,
         f'<td style="text-align:left;padding:1px 0;white-space:pre-wrap">{_linked(escape(text))}</td></tr>'
         for heading, text in rows
     )
+    below = f'<div style="opacity:.7;font-size:90%">{escape(progress)}</div>' if progress else ""
     return (
         f'<div style="border-left:5px solid {colour};padding:6px 12px;margin:4px 0;max-width:56em;line-height:1.45">'
         f'<div style="color:{colour};font-weight:700">{escape(title)}</div>'
         f'<table style="border:none;border-collapse:collapse;margin:4px 0;font-size:100%">{cells}</table>{picture}'
-        f'<div style="opacity:.7;font-size:90%">{escape(progress)}</div></div>'
+        f"{below}</div>"
     )
 
 
@@ -96,7 +97,7 @@ def in_words(call: Call) -> str:
         words.insert(0, "made with " + ", ".join(f"{name}={value!r}" for name, value in call.build.items()) + ";")
     elif call.build is not None:
         words.insert(0, f"made with ({', '.join(map(repr, call.build))});")
-    return ("\n" if sum(map(len, words)) > 80 else ", ").join(words).replace(";,", ";")
+    return ("\n" if sum(map(len, words)) > 80 else ", ").join(words).replace(";,", ";") or "nothing"
 
 
 def _value_in_words(value) -> str:

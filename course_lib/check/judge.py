@@ -60,6 +60,11 @@ class Exercise:
     def solution(self) -> str:
         return f"solutions/{self.lesson}.ipynb"
 
+    @property
+    def slow(self) -> bool:
+        """Whether a check trains a model: it takes seconds then, where others take milliseconds."""
+        return any(call.train for call in draw_calls(self, seed=0))
+
 
 @dataclass(frozen=True)
 class Difference:

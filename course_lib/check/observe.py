@@ -347,6 +347,8 @@ class _Elsewhere(TorchFunctionMode):
         name = getattr(function, "__name__", str(function))
         result = function(*args, **kwargs)
         tensors = list(_tensors((args, kwargs)))
+        if name in ("cpu", "to", "type_as") and result is args[0]:
+            result = result.view_as(result)  # on a GPU a copy: the mark must not stick to what was given
         made_here = [tensor for tensor in tensors if getattr(tensor, "_made_by", None)]
         if name in ("__getitem__", "__setitem__", "copy_", "index_put_"):
             mark = getattr(args[0], "_made_by", None)

@@ -87,7 +87,15 @@ def attempted(name: str, passed: bool) -> Progress:
     return known
 
 
-def line(names: list[str]) -> str:
-    """The whole course on one line, in its order: "■■□□ 2 of 4 exercises"."""
-    passed = [bool(load(name).passed) for name in names]
-    return f"{''.join('■' if held else '□' for held in passed)} {sum(passed)} of {len(names)} answers right"
+def line(answers: list[tuple[str, str]]) -> str:
+    """From (number of the lesson, name of the answer), the whole course on one line: "03 ■□  04 □ · 1 of 3 right".
+
+    Empty where nothing is kept.
+    """
+    if folder() is None:
+        return ""
+    marks: dict[str, str] = {}
+    for number, name in answers:
+        marks[number] = marks.get(number, "") + ("■" if load(name).passed else "□")
+    right = "".join(marks.values()).count("■")
+    return f"{'  '.join(f'{number} {mark}' for number, mark in marks.items())} · {right} of {len(answers)} right"

@@ -1,74 +1,108 @@
-"""Right answers to exercise 11 in other styles."""
+"""Right answers to exercise 11 in other styles: its checks must accept each of them."""
 
+import numpy as np
 import torch
+import torch.nn.functional as F
 from sklearn.decomposition import PCA
+
+from course_lib.quantize import flatten_latents, unflatten_latents
 
 
 def by_eigenvectors(latents):
-    batch, dim, height, width = latents.shape
-    rows = latents.permute(0, 2, 3, 1).reshape(-1, dim)
-    rows = rows - rows.mean(dim=0, keepdim=True)
-    _, vectors = torch.linalg.eigh(rows.T @ rows / len(rows))
-    maps = (rows @ vectors[:, -3:].flip(1)).reshape(batch, height, width, 3).permute(0, 3, 1, 2)
-    flat = maps.flatten(2)
-    low, high = flat.min(2, keepdim=True).values, flat.max(2, keepdim=True).values
-    scaled = torch.where(high > low, (flat - low) / (high - low + (high == low)), torch.zeros_like(flat))
-    return scaled.reshape(maps.shape)
+    B, D, H, W = latents.shape
+    flat = latents.permute(0, 2, 3, 1).reshape(B * H * W, D)
+    flat = flat - flat.mean(dim=0, keepdim=True)
+    _, vectors = torch.linalg.eigh(flat.T @ flat / len(flat))
+    main = vectors[:, [-1, -2, -3]]  # (D, 3), largest first
+    maps = (flat @ main).reshape(B, H, W, 3).permute(0, 3, 1, 2)
+    low = maps.flatten(2).min(dim=2).values[:, :, None, None]
+    high = maps.flatten(2).max(dim=2).values[:, :, None, None]
+    return torch.where(high > low, (maps - low) / (high - low), torch.zeros_like(maps))
 
 
-def by_scikit_learn(latents):
-    batch, dim, height, width = latents.shape
-    rows = latents.movedim(1, -1).reshape(-1, dim)
-    found = PCA(n_components=3, svd_solver="full").fit_transform(rows.cpu().numpy())
-    maps = torch.from_numpy(found).to(latents).reshape(batch, height, width, 3).movedim(-1, 1)
-    low, high = maps.amin((-2, -1), keepdim=True), maps.amax((-2, -1), keepdim=True)
-    return (maps - low) / (high - low + 1e-6)
+def low_rank(latents):
+    flat = flatten_latents(latents)
+    _, _, V = torch.pca_lowrank(flat, q=3)
+    maps = unflatten_latents((flat - flat.mean(0)) @ V, (len(latents), 3, *latents.shape[2:]))
+    maps = maps - maps.amin((2, 3), keepdim=True)
+    return maps / (maps.amax((2, 3), keepdim=True) + 1e-8)
 
 
-def with_loops(latents):
-    batch, dim, height, width = latents.shape
-    rows = torch.einsum("bdhw->bhwd", latents).reshape(-1, dim)
-    centred = rows - rows.mean(0)
-    _, _, vectors = torch.svd(centred)
-    maps = torch.einsum("nd,dk->nk", centred, vectors[:, :3]).view(batch, height, width, 3)
-    pictures = []
-    for picture in maps:
-        channels = []
-        for k in range(3):
-            channel = picture[..., k] - picture[..., k].min()
-            channels.append(channel / channel.max().clamp(min=1e-6))
-        pictures.append(torch.stack(channels))
-    return torch.stack(pictures)
+def left_vectors(latents):
+    """U in place of the projections: stretching makes the same of both."""
+    B, _, H, W = latents.shape
+    flat = torch.einsum("bdhw->bhwd", latents).flatten(0, 2)
+    U = torch.linalg.svd(flat - flat.mean(0), full_matrices=False)[0]
+    maps = U[:, :3].unflatten(0, (B, H, W)).movedim(3, 1)
+    low, high = torch.aminmax(maps.reshape(B, 3, -1), dim=2, keepdim=True)
+    return torch.nan_to_num((maps - low[..., None]) / (high - low)[..., None]).clamp(0, 1)
 
 
-def by_multiplication(latents, row, column):
+def scikit_learn(latents):
+    B, D, H, W = latents.shape
+    points = latents.cpu().numpy().transpose(0, 2, 3, 1).reshape(-1, D)
+    maps = PCA(3).fit_transform(points).reshape(B, H, W, 3)
+    low, high = maps.min(axis=(1, 2), keepdims=True), maps.max(axis=(1, 2), keepdims=True)
+    maps = (maps - low) / np.maximum(high - low, 1e-8)
+    return torch.from_numpy(maps.transpose(0, 3, 1, 2).copy()).to(latents)
+
+
+def without_centring_the_projections(latents):
+    """The mean moves every projection alike: stretching takes it away again."""
+    flat = latents.movedim(1, 3).flatten(0, 2)
+    directions = torch.linalg.svd(flat - flat.mean(0), full_matrices=False).Vh[:3]
+    maps = F.conv2d(latents, directions[:, :, None, None])
+    result = torch.zeros_like(maps)
+    for b, image in enumerate(maps):
+        for c, channel in enumerate(image):
+            span = channel.max() - channel.min()
+            if span > 1e-6:
+                result[b, c] = (channel - channel.min()) / span
+    return result
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+def product_with_a_mask(latents, row, column):
     mask = torch.ones_like(latents)
-    mask[:, :, row, column] = 0
-    return latents * mask
+    mask[..., row, column] = 0
+    return mask * latents
 
 
-def by_where(latents, row, column):
-    height, width = latents.shape[2:]
+def where(latents, row, column):
+    _, _, height, width = latents.shape
     rows = torch.arange(height, device=latents.device)[:, None] == row
     columns = torch.arange(width, device=latents.device)[None, :] == column
-    return torch.where(rows & columns, torch.zeros_like(latents), latents)
+    return torch.where(rows & columns, 0.0, latents)
 
 
-def by_loops(latents, i, j):
-    out = torch.clone(latents)
-    for image in out:
-        for channel in image:
-            channel[i, j] = 0.0
-    return out
+def filled(latents, row, column):
+    mask = torch.zeros(latents.shape[2:], dtype=torch.bool, device=latents.device)
+    mask[row, column] = True
+    return latents.masked_fill(mask, 0)
 
 
-def by_flat_index(latents, row, column):
-    flat = latents.flatten(2).clone()
-    flat[:, :, row * latents.shape[3] + column] = 0
-    return flat.reshape(latents.shape)
+def number_by_number(latents, row, column):
+    masked = latents.clone()
+    for image in range(latents.shape[0]):
+        for channel in range(latents.shape[1]):
+            masked[image, channel, row, column] = 0.0
+    return masked
+
+
+def by_place_in_the_flat_grid(latents, row, column):
+    place = torch.tensor([row * latents.shape[3] + column], device=latents.device)
+    return latents.flatten(2).index_fill(2, place, 0).view(latents.shape)
+
+
+def one_hot_complement(latents, row, column):
+    place = torch.tensor(row * latents.shape[3] + column, device=latents.device)
+    hole = F.one_hot(place, latents[0, 0].numel()).reshape(latents.shape[2:])
+    return latents * (1 - hole)
 
 
 VARIANTS = {
-    "pca_colours": [by_eigenvectors, by_scikit_learn, with_loops],
-    "mask_position": [by_multiplication, by_where, by_loops, by_flat_index],
+    "pca_colours": [by_eigenvectors, low_rank, left_vectors, scikit_learn, without_centring_the_projections],
+    "mask_position": [product_with_a_mask, where, filled, number_by_number, by_place_in_the_flat_grid, one_hot_complement],
 }

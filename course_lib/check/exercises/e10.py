@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from course_lib import models, recipes
 from course_lib.check.exercises.drawing import normal, number, scattered
-from course_lib.check.judge import Exercise, Mistake
+from course_lib.check.judge import Exercise, Mistake, Observation
 from course_lib.check.observe import Call
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -29,6 +29,11 @@ def draw_block(generator: Generator) -> list[Call]:
         call(4, 2, 3, 3, 3, part="in eval mode", training=False),
         call(2, 3, 1, 2, 2, part="devices", elsewhere=True),
     ]
+
+
+def without_numbers_of_its_own(call: Call, seen: Observation) -> Observation:
+    """A block in which no parameter is found keeps its random weights: its numbers say nothing."""
+    return {"parameters": "none"} if seen.get("parameters") == "none" else seen
 
 
 class Block(nn.Module):
@@ -159,6 +164,7 @@ BLOCK = Exercise(
     lesson="10_cifar10_resnet",
     reference=models.ResidualBlock,
     draw=draw_block,
+    view=without_numbers_of_its_own,
     mistakes=(
         Mistake(InPlaceReLU, "the ReLU that opens the branch works in place: it overwrites x before the sum, and the skip path carries relu(x)", "zoo 15"),
         Mistake(SkipAfterReLU, "the sum has relu(x) where x should be: what is below zero is lost on the skip path", "zoo 15"),
@@ -238,7 +244,7 @@ def ratio_reversed(reconstruction, images, data_variance):
 
 
 def variance_of_the_batch(reconstruction, images, data_variance):
-    return F.mse_loss(reconstruction, images) / images.var(correction=0)
+    return F.mse_loss(reconstruction, images) / images.var()
 
 
 def squares_of_the_images(reconstruction, images, data_variance):

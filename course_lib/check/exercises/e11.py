@@ -1,161 +1,185 @@
-"""Exercise 11: latents as colours, and one position masked."""
+"""Exercise 11: latents as colours, and a mask for one position."""
 
 import torch
 from torch import Generator, Tensor
 
-from course_lib.check.exercises.drawing import normal, number, scattered
-from course_lib.check.judge import Exercise, Mistake
-from course_lib.check.observe import Call, Observation
+from course_lib.check.exercises.drawing import normal, number
+from course_lib.check.judge import Exercise, Mistake, Observation
+from course_lib.check.observe import Call
 
 # ----------------------------------------------------------------------------------------------------------------------
 # pca_colours
 
 
-def rescaled(maps: Tensor, axes: tuple[int, ...] = (2, 3)) -> Tensor:
-    """(B, 3, H, W) -> the same, shifted and stretched to [0, 1] over `axes`; 0 where nothing varies."""
+def pca_colours(latents):
+    """(B, D, H, W) -> (B, 3, H, W): the latents of the batch along their three main directions, as in lesson 11, each
+    channel of each image stretched to 0 .. 1 over its H W positions; 0 where it is the same at all of them."""
+    return rescaled(back(three_of(rows_of(latents)), latents))
+
+
+def rows_of(latents):
+    return latents.movedim(1, -1).reshape(-1, latents.shape[1])  # (N, D)
+
+
+def main_directions(rows):
+    return torch.linalg.svd(rows, full_matrices=False).Vh[:3]  # (3, D)
+
+
+def three_of(rows):
+    centred = rows - rows.mean(0)  # (N, D)
+    return centred @ main_directions(centred).T  # (N, 3)
+
+
+def back(projected, latents):
+    return projected.reshape(len(latents), *latents.shape[2:], 3).movedim(-1, 1)  # (B, 3, H, W)
+
+
+def rescaled(maps, axes=(2, 3)):
     low, high = maps.amin(axes, keepdim=True), maps.amax(axes, keepdim=True)
-    return (maps - low) / (high - low).clamp_min(1e-8)
-
-
-def directions(rows: Tensor) -> Tensor:
-    """(N, D), centred -> (3, D), the directions of the largest variance."""
-    return torch.linalg.svd(rows, full_matrices=False).Vh[:3]
-
-
-def as_maps(rows: Tensor, latents: Tensor) -> Tensor:
-    """(N, 3) -> (B, 3, H, W)."""
-    return rows.unflatten(0, (len(latents), *latents.shape[2:])).movedim(-1, 1)
-
-
-def pca_colours(latents: Tensor) -> Tensor:
-    """(B, D, H, W), D >= 3 -> (B, 3, H, W): the three main directions of the batch's latents, each image in [0, 1]."""
-    flat = latents.movedim(1, -1).flatten(0, 2)  # (N, D)
-    centred = flat - flat.mean(0)
-    return rescaled(as_maps(centred @ directions(centred).T, latents))
+    return (maps - low) / (high - low).clamp(min=1e-8)
 
 
 def draw_colours(generator: Generator) -> list[Call]:
-    def latents(batch, dim, height, width):
-        """Directions of clearly different variance, turned at random, away from the origin; images of their own kind."""
-        spread = torch.tensor([4.0, 2.5, 1.5] + [0.3] * (dim - 3))
-        turn = torch.linalg.qr(normal(generator, dim, dim)).Q  # (D, D)
-        values = normal(generator, batch, height, width, dim) + 1.5 * normal(generator, batch, 1, 1, dim)
-        centre = 6 * normal(generator, dim)
-        return (values * spread @ turn + centre).movedim(-1, 1).contiguous()  # (B, D, H, W)
+    def call(latents, part="values", **more):
+        return Call((latents,), ("latents",), ("colours",), part, **more)
 
-    def call(*shape, part="values", change=lambda values: values, **more):
-        return Call((change(latents(*shape)),), ("latents",), ("colours",), part, **more)
+    def latents(batch, dim, height, width, dtype=torch.float32):
+        """Away from the origin, with three main directions that no method can mistake."""
+        n = batch * height * width
+        rank = min(dim, n - 1)
+        left = normal(generator, n, rank).double()
+        left = torch.linalg.qr(left - left.mean(0)).Q  # orthonormal columns, each with mean 0
+        sizes = torch.tensor([1.0, 0.5, 0.25] + [0.01 / (k + 1) for k in range(rank - 3)]).double() * n**0.5
+        right = torch.linalg.qr(normal(generator, dim, rank).double()).Q
+        centre = 2 + normal(generator, dim).double()
+        rows = (left * sizes) @ right.T + centre  # (N, D)
+        return rows.reshape(batch, height, width, dim).movedim(-1, 1).to(dtype).contiguous()
 
-    def one_of_them_flat(values):
-        values[1] = values[1, :, :1, :1]  # an image whose positions all have the same latent
-        return values
-
+    uniform = latents(2, 5, 2, 3)
+    one = uniform.mean((0, 2, 3), keepdim=True).expand(1, 5, 2, 3)  # an image with one latent everywhere
+    uniform = torch.cat([uniform, one]).roll(number(generator, 0, 2), 0)
+    channel_last = latents(2, 4, 3, 2).movedim(1, -1).contiguous().movedim(-1, 1)
     return [
-        call(3, 5, 4, 6),
-        call(2, 8, 5, 3, part="other sizes"),
-        call(1, 4, 6, 6, part="other sizes"),
-        call(2, 3, 4, 4, part="other sizes"),
-        call(3, 6, 4, 5, part="an image without differences", change=one_of_them_flat),
-        call(3, 5, 4, 5, part="order in memory", change=scattered),
-        call(2, 5, 4, 4, part="dtypes", change=Tensor.double, elsewhere=True),
+        call(latents(2, 4, 2, 3)),
+        call(latents(1, 6, 3, 4), part="odd sizes"),
+        call(latents(4, 3, 5, 2), part="odd sizes"),
+        call(latents(2, 20, 1, 4), part="odd sizes"),  # fewer vectors than dimensions
+        call(channel_last, part="odd sizes"),
+        call(latents(7, 4, 1, 1), part="constant channels"),
+        call(uniform, part="constant channels"),
+        call(latents(3, 5, 3, 3, torch.float64), part="dtypes", elsewhere=True),
     ]
 
 
-def either_sign(call: Call, seen: Observation) -> Observation:
-    """The sign of a direction is arbitrary: of x and 1 - x, the one nearer to the reference's."""
-    colours = seen.get("colours")
-    wanted = pca_colours(call.args[0])
-    if isinstance(colours, Tensor) and colours.shape == wanted.shape and colours.is_floating_point():
-        varies = (wanted != 0).any(3, keepdim=True).any(2, keepdim=True)  # (B, 3, 1, 1)
-        turned = torch.where(varies, 1 - colours, colours)
-        apart, turned_apart = ((x.double() - wanted).abs().sum((0, 2, 3), keepdim=True) for x in (colours, turned))
-        seen["colours"] = torch.where(turned_apart < apart, turned, colours)
+def up_to_the_sign(call: Call, seen: Observation) -> Observation:
+    """A direction and its opposite are both right: of x and 1 - x, that which is nearer to the reference's, each
+    channel over the whole batch. Where a channel is constant up to rounding, what became of the rounding is not looked at."""
+    colours, latents = seen.get("colours"), call.args[0].double()
+    if not isinstance(colours, Tensor) or colours.shape != (len(latents), 3, *latents.shape[2:]) or not colours.is_floating_point():
+        return seen
+    maps = back(three_of(rows_of(latents)), latents)
+    flat = (maps.amax((2, 3), keepdim=True) - maps.amin((2, 3), keepdim=True) < 1e-4).expand_as(maps)
+    several = latents[0, 0].numel() > 1  # one position alone is constant exactly
+    rounded = flat & several & (colours >= 0) & (colours <= 1)  # what rounding was stretched to; not NaN
+    colours = colours.masked_fill(rounded, 0)
+    projections = maps.to(colours.dtype)
+    if torch.allclose(colours.abs(), projections.abs(), 1e-2, 1e-2):
+        seen["colours"] = projections  # not stretched yet, and so below 0 here and there, whatever the signs
+        return seen
+    turned = torch.where(flat, colours, 1 - colours)
+    target = rescaled(projections).masked_fill(flat, 0)
+    apart, turned_apart = ((x - target).abs().nan_to_num(9.0).sum((0, 2, 3)) for x in (colours, turned))  # (3,)
+    seen["colours"] = torch.where((turned_apart < apart)[:, None, None], turned, colours)
     return seen
 
 
-def axis_not_moved(latents):
-    flat = latents.reshape(-1, latents.shape[1])
-    centred = flat - flat.mean(0)
-    return rescaled((centred @ directions(centred).T).reshape(len(latents), 3, *latents.shape[2:]))
+def viewed(latents):
+    return rescaled(three_of(latents.reshape(-1, latents.shape[1])).reshape(len(latents), 3, *latents.shape[2:]))
+
+
+def viewed_there_moved_back(latents):
+    return rescaled(back(three_of(latents.reshape(-1, latents.shape[1])), latents))
 
 
 def viewed_back(latents):
-    flat = latents.movedim(1, -1).flatten(0, 2)
-    centred = flat - flat.mean(0)
-    return rescaled((centred @ directions(centred).T).reshape(len(latents), 3, *latents.shape[2:]))
+    return rescaled(three_of(rows_of(latents)).reshape(len(latents), 3, *latents.shape[2:]))
 
 
 def not_centred(latents):
-    flat = latents.movedim(1, -1).flatten(0, 2)
-    return rescaled(as_maps(flat @ directions(flat).T, latents))
+    rows = rows_of(latents)
+    return rescaled(back(rows @ main_directions(rows).T, latents))
+
+
+def over_the_batch(latents):
+    return rescaled(back(three_of(rows_of(latents)), latents), (0, 2, 3))
+
+
+def channels_together(latents):
+    return rescaled(back(three_of(rows_of(latents)), latents), (1, 2, 3))
+
+
+def each_pixel_by_itself(latents):
+    return rescaled(back(three_of(rows_of(latents)), latents), (1,))
 
 
 def first_three_channels(latents):
     return rescaled(latents[:, :3])
 
 
-def last_three_directions(latents):
-    flat = latents.movedim(1, -1).flatten(0, 2)
-    centred = flat - flat.mean(0)
-    return rescaled(as_maps(centred @ torch.linalg.eigh(centred.T @ centred).eigenvectors[:, :3], latents))
-
-
-def columns_for_rows(latents):
-    flat = latents.movedim(1, -1).flatten(0, 2)
-    centred = flat - flat.mean(0)
-    return rescaled(as_maps(centred @ torch.linalg.svd(centred, full_matrices=False).Vh[:, :3], latents))
-
-
-def over_the_batch(latents):
-    flat = latents.movedim(1, -1).flatten(0, 2)
-    centred = flat - flat.mean(0)
-    return rescaled(as_maps(centred @ directions(centred).T, latents), (0, 2, 3))
-
-
-def channels_together(latents):
-    flat = latents.movedim(1, -1).flatten(0, 2)
-    centred = flat - flat.mean(0)
-    return rescaled(as_maps(centred @ directions(centred).T, latents), (1, 2, 3))
-
-
-def each_position_apart(latents):
-    flat = latents.movedim(1, -1).flatten(0, 2)
-    centred = flat - flat.mean(0)
-    return rescaled(as_maps(centred @ directions(centred).T, latents), (1,))
-
-
-def directions_of_each_image(latents):
-    return torch.cat([pca_colours(image) for image in latents.split(1)])
+def one_pca_for_each_image(latents):
+    return torch.cat([rescaled(back(three_of(rows_of(image)), image)) for image in latents.split(1)])
 
 
 def not_rescaled(latents):
-    flat = latents.movedim(1, -1).flatten(0, 2)
-    centred = flat - flat.mean(0)
-    return as_maps(centred @ directions(centred).T, latents)
+    return back(three_of(rows_of(latents)), latents)
 
 
-def divided_by_nothing(latents):
-    flat = latents.movedim(1, -1).flatten(0, 2)
-    centred = flat - flat.mean(0)
-    maps = as_maps(centred @ directions(centred).T, latents)
+def clamped(latents):
+    return not_rescaled(latents).clamp(0, 1)
+
+
+def squashed(latents):
+    return not_rescaled(latents).sigmoid()
+
+
+def divided_by_zero(latents):
+    maps = not_rescaled(latents)
     low, high = maps.amin((2, 3), keepdim=True), maps.amax((2, 3), keepdim=True)
     return (maps - low) / (high - low)
 
 
-def colours_last(latents):
+def smallest_directions(latents):
+    rows = rows_of(latents)
+    rows = rows - rows.mean(0)
+    return rescaled(back(rows @ torch.linalg.eigh(rows.T @ rows).eigenvectors[:, :3], latents))
+
+
+def order_turned_round(latents):
+    return rescaled(not_rescaled(latents).flip(1))
+
+
+def columns_for_rows(latents):
+    rows = rows_of(latents)
+    rows = rows - rows.mean(0)
+    return rescaled(back(rows @ torch.linalg.svd(rows).Vh[:, :3], latents))
+
+
+def channels_left_last(latents):
     return pca_colours(latents).movedim(1, -1)
 
 
-def draw_colour_picture(axes, answer) -> None:
-    """Latents of a small scene, a disc over a slope, hidden in eight channels."""
-    y, x = torch.meshgrid(torch.linspace(0, 1, 24), torch.linspace(0, 1, 24), indexing="ij")
-    disc = ((x - 0.5).square() + (y - 0.4).square() < 0.08).float()
-    waves = torch.sin(12 * x)
-    scene = torch.stack([4 * disc, 2.5 * y, 0.8 * waves], dim=-1)  # (24, 24, 3)
-    hidden = scene @ torch.linalg.qr(torch.randn(8, 8, generator=torch.Generator().manual_seed(0))).Q[:3]
-    colours = answer(hidden.movedim(-1, 0).unsqueeze(0))  # (1, 8, 24, 24) -> (1, 3, 24, 24)
-    axes.imshow(colours[0].movedim(0, -1).detach().clamp(0, 1))
-    axes.set(xticks=[], yticks=[], xlabel="a colour may be swapped for its opposite")
+def draw_colours_of(axes, answer) -> None:
+    """Two images of 16 x 16 latents: a slope, a disc and stripes, mixed into eight channels."""
+    y, x = torch.meshgrid(*[torch.linspace(-1, 1, 16)] * 2, indexing="ij")
+    disc, stripes = (x.square() + y.square() < 0.4).float(), (9 * y).sin()
+    maps = torch.stack([torch.stack([2 * x, disc, 0.3 * stripes]), torch.stack([-y, -disc, 0.2 * stripes.mT])])  # (2, 3, 16, 16)
+    mix = torch.linalg.qr(torch.randn(8, 3, generator=torch.Generator().manual_seed(0))).Q  # (8, 3)
+    latents = torch.einsum("dk,bkhw->bdhw", mix, maps)  # (2, 8, 16, 16)
+    colours = up_to_the_sign(Call((latents,), ("latents",)), {"colours": torch.as_tensor(answer(latents))})["colours"]
+    gap = torch.ones(16, 1, 3)
+    picture = torch.cat([colours[0].movedim(0, -1), gap, colours[1].movedim(0, -1)], dim=1)  # (16, 33, 3)
+    axes.imshow(picture.clamp(0, 1).numpy())
+    axes.set(xticks=[], yticks=[], xlabel="two images of 16 x 16 latents")
 
 
 COLOURS = Exercise(
@@ -163,73 +187,36 @@ COLOURS = Exercise(
     lesson="11_inside_the_latents",
     reference=pca_colours,
     draw=draw_colours,
-    view=either_sign,
-    picture=draw_colour_picture,
-    allowance=(1e-3, 2e-3),
-    points=2,
+    view=up_to_the_sign,
+    picture=draw_colours_of,
+    allowance=(2e-3, 2e-3),  # a narrow channel is stretched, and its rounding with it
     mistakes=(
-        Mistake(
-            axis_not_moved,
-            "the latents were cut into rows without moving the channel axis last: a row then holds one channel at D places",
-            "zoo 4",
-        ),
-        Mistake(
-            viewed_back,
-            "the rows are right, the way back is not: (N, 3) holds the three numbers of a place side by side, so the axis of "
-            "3 comes last until it is moved",
-            "zoo 4",
-        ),
-        Mistake(
-            not_centred,
-            "the rows were not centred: the first direction then points from the origin to the middle of the latents",
-            "common",
-        ),
-        Mistake(first_three_channels, "these are the first three channels, not the three main directions", "common"),
-        Mistake(
-            last_three_directions,
-            "these are the directions of the smallest variance: eigh sorts upwards, svd downwards",
-            "common",
-        ),
-        Mistake(
-            columns_for_rows,
-            "the third result of svd holds the directions as rows: Vh[:3], not Vh[:, :3]",
-            "common",
-        ),
-        Mistake(
-            over_the_batch,
-            "stretched by the extremes of the whole batch; asked for is each image by its own",
-            "lesson 11",
-        ),
-        Mistake(
-            channels_together,
-            "the three channels of an image were stretched together; each has its own extremes",
-            "common",
-        ),
-        Mistake(
-            each_position_apart,
-            "the extremes were taken over the three channels of one position: that leaves hardly any colour but the purest",
-            "common",
-        ),
-        Mistake(
-            directions_of_each_image,
-            "each image got directions of its own: the same latent then has other directions' numbers in another image",
-            "common",
-        ),
-        Mistake(not_rescaled, "the projections are not stretched to [0, 1] yet", "common"),
-        Mistake(
-            divided_by_nothing,
-            "where a channel is the same all over an image, its extremes agree and 0 / 0 is nan; 0 is wanted there",
-            "common",
-        ),
-        Mistake(colours_last, "the axis of the colours comes last; (B, 3, H, W) was asked for", "common"),
+        Mistake(viewed, "(B, D, H, W) was reshaped to (N, D) with the channels still second: a row then mixes positions, and so do the colours", "zoo 4"),
+        Mistake(viewed_there_moved_back, "on the way to (N, D) the channels were still second, so a row is no latent; on the way back they were moved", "zoo 4"),
+        Mistake(viewed_back, "the rows are right, but on the way back they were reshaped to (B, 3, H, W) at once: the three numbers of a row stand last", "zoo 4"),
+        Mistake(not_centred, "the rows were not centred: the first direction then points from the origin to their mean, not along their spread", "common"),
+        Mistake(over_the_batch, "the channels were stretched by the extremes of the whole batch; asked for are those of each image", "lesson 11"),
+        Mistake(channels_together, "one pair of extremes was taken for all three channels of an image; each channel has its own", "common"),
+        Mistake(each_pixel_by_itself, "the extremes were taken over the channels, at each position by itself: every pixel then has a 0 and a 1, whatever its neighbours are", "common"),
+        Mistake(first_three_channels, "these are the first three of the D channels; wanted are the three directions of largest variance", "common"),
+        Mistake(one_pca_for_each_image, "each image got its own directions: red then means something else in each of them. Take the directions from all images together", "common"),
+        Mistake(not_rescaled, "these are the projections themselves, below 0 and above 1; a colour lies in [0, 1]", "common"),
+        Mistake(clamped, "the projections were cut off at 0 and 1: half of them are below 0, and all of those become 0", "common"),
+        Mistake(squashed, "a sigmoid brings everything into (0, 1), but the extremes of an image are to become 0 and 1 exactly", "common"),
+        Mistake(divided_by_zero, "a channel that is the same at all positions got 0 / 0: it should be 0 there", "common"),
+        Mistake(smallest_directions, "these are the directions of smallest variance: eigh gives its eigenvalues in ascending order", "common"),
+        Mistake(order_turned_round, "the three directions are the right ones in the opposite order: the first channel is for the largest variance", "common"),
+        Mistake(columns_for_rows, "the directions are the rows of the third result of torch.linalg.svd, which is V transposed; here its columns were taken", "common"),
+        Mistake(channels_left_last, "the channels came last, as pictures are drawn; wanted is (B, 3, H, W)", "common"),
     ),
     hints=(
-        "A picture has three numbers at each place, a latent has D. Which three combinations of the D numbers vary most, taken "
-        "over all places of all images?",
-        "Rows (N, D), minus their mean. The right singular vectors of that matrix, largest first, are the main directions; a "
-        "row times a direction is one number. Back in (B, 3, H, W), stretch each channel of each image by its own extremes.",
-        "centred = rows - rows.mean(0); directions = torch.linalg.svd(centred, full_matrices=False).Vh[:3]; project; undo the "
-        "flattening; low and high with amin and amax over H and W, keepdim=True; guard the division against 0",
+        "What is one data point here: an image, a channel, or a position? How many points are there, and how many numbers has each?",
+        "N = B H W points of D numbers: the channel axis goes last before anything is merged. Centre them, take the first "
+        "three right singular vectors (rows of Vh), project, and undo the merging the same way. Then stretch each channel "
+        "of each image: subtract its minimum over H and W, divide by its range, but never by 0.",
+        "rows = latents.movedim(1, -1).reshape(-1, D); centred = ...; Vh = torch.linalg.svd(centred, full_matrices=False)[2]; "
+        "maps = (centred @ the first three rows of Vh, transposed), back to (B, H, W, 3), then to (B, 3, H, W); "
+        "low, high = maps.amin((2, 3), keepdim=True), maps.amax(...)",
     ),
 )
 
@@ -237,51 +224,63 @@ COLOURS = Exercise(
 # mask_position
 
 
-def mask_position(latents: Tensor, row: int, column: int) -> Tensor:
-    """(B, D, H, W) -> a copy with zeros in all channels at one position, in every image."""
+def mask_position(latents, row, column):
+    """(B, D, H, W) -> a copy, with zeros at one position of each image."""
     masked = latents.clone()
     masked[:, :, row, column] = 0
     return masked
 
 
-def draw_masks(generator: Generator) -> list[Call]:
-    def call(shape, row, column, part="values", change=lambda values: values, **more):
-        latents = change(normal(generator, *shape))
+def draw_mask(generator: Generator) -> list[Call]:
+    def call(shape, row, column, part="values", dtype=torch.float32, **more):
+        latents = normal(generator, *shape).to(dtype)
+        latents = latents + latents.sign()  # none is near 0
         return Call((latents, row, column), ("latents", "row", "column"), ("masked",), part, **more)
 
-    height, width = number(generator, 5, 7), number(generator, 8, 10)
+    strides = 2 + torch.rand(3, 4, 5, 6, generator=generator).movedim(-1, 1)  # (3, 6, 4, 5)
     return [
-        call((2, 4, 4, 5), 1, 3),
-        call((3, 7, height, width), number(generator, 1, 2), number(generator, 3, 4)),
-        call((2, 3, height, width), height - 1, width - 1, part="corners"),
-        call((2, 3, height, width), 0, 0, part="corners"),
+        call((2, 4, 4, 4), 1, 2),
+        call((3, 5, 4, 6), 3, 4),
+        call((2, 3, 6, 4), 0, 3, part="borders"),
+        call((2, 7, 4, 6), 3, 5, part="borders"),
+        call((2, 3, 2, 5), 1, 0, part="borders"),
         call((1, 1, 1, 1), 0, 0, part="odd sizes"),
-        call((2, 5, 5, 4), 3, 1, part="order in memory", change=scattered),
-        call((2, 5, 4, 4), 2, 1, part="dtypes", change=Tensor.double, elsewhere=True),
+        call((1, 2, 1, 6), 0, 3, part="odd sizes"),
+        Call((strides, 2, 3), ("latents", "row", "column"), ("masked",), "odd sizes"),
+        call((2, 3, 4, 4), 2, 1, part="dtypes", dtype=torch.float64, elsewhere=True),
     ]
 
 
-def written_into_the_input(latents, row, column):
+def masked_in_place(latents, row, column):
     latents[:, :, row, column] = 0
     return latents
 
 
 def row_and_column_swapped(latents, row, column):
-    masked = latents.clone()
-    masked[:, :, column, row] = 0
-    return masked
+    return mask_position(latents.mT, row, column).mT
 
 
 def whole_row(latents, row, column):
+    return mask_position(latents, row, slice(None))
+
+
+def whole_column(latents, row, column):
+    return mask_position(latents, slice(None), column)
+
+
+def cross(latents, row, column):
+    return whole_column(whole_row(latents, row, column), row, column)
+
+
+def first_channel_alone(latents, row, column):
     masked = latents.clone()
-    masked[:, :, row] = 0
+    masked[:, 0, row, column] = 0
     return masked
 
 
-def row_and_column(latents, row, column):
+def first_image_alone(latents, row, column):
     masked = latents.clone()
-    masked[:, :, row] = 0
-    masked[:, :, :, column] = 0
+    masked[0, :, row, column] = 0
     return masked
 
 
@@ -291,90 +290,70 @@ def channel_axis_forgotten(latents, row, column):
     return masked
 
 
-def first_channel_only(latents, row, column):
-    masked = latents.clone()
-    masked[:, 0, row, column] = 0
-    return masked
-
-
-def first_image_only(latents, row, column):
-    masked = latents.clone()
-    masked[0, :, row, column] = 0
-    return masked
-
-
 def all_but_the_position(latents, row, column):
-    masked = torch.zeros_like(latents)
-    masked[:, :, row, column] = latents[:, :, row, column]
+    return latents - mask_position(latents, row, column)
+
+
+def ones(latents, row, column):
+    masked = latents.clone()
+    masked[:, :, row, column] = 1
     return masked
 
 
-def mean_instead_of_zero(latents, row, column):
+def not_a_number(latents, row, column):
+    masked = latents.clone()
+    masked[:, :, row, column] = float("nan")
+    return masked
+
+
+def mean_vector(latents, row, column):
     masked = latents.clone()
     masked[:, :, row, column] = latents.mean((2, 3))
     return masked
 
 
-def mask_on_a_gpu(latents, row, column):
-    mask = torch.ones_like(latents).cuda()
+def mask_on_the_cpu(latents, row, column):
+    mask = torch.ones(latents.shape, dtype=latents.dtype)
     mask[:, :, row, column] = 0
     return latents * mask
 
 
-def mask_itself(latents, row, column):
+def mask_for_one_position(latents, row, column):
     mask = torch.ones_like(latents)
     mask[:, :, row, column] = 0
     return mask
 
 
-def nothing_masked(latents, row, column):
-    masked = latents.clone()
-    masked[:, :, row, column].clone().zero_()
-    return masked
-
-
-def mask_in_float32(latents, row, column):
-    mask = torch.ones(latents.shape[2:], device=latents.device)
-    mask[row, column] = 0
-    return (latents * mask).float()
+def counted_from_one(latents, row, column):
+    return mask_position(latents, row - 1, column - 1)
 
 
 MASK = Exercise(
     name="mask_position",
     lesson="11_inside_the_latents",
     reference=mask_position,
-    draw=draw_masks,
+    draw=draw_mask,
     mistakes=(
-        Mistake(
-            written_into_the_input,
-            "the latents that were handed in have changed: whoever masks the next position masks two",
-            "common",
-        ),
-        Mistake(row_and_column_swapped, "row and column are swapped: of (B, D, H, W), the row counts along H", "common"),
-        Mistake(whole_row, "the whole row is masked; one place of it was asked for", "common"),
-        Mistake(row_and_column, "a whole row and a whole column are masked, a cross; its centre was asked for", "common"),
-        Mistake(
-            channel_axis_forgotten,
-            "the second axis is D: an index for it masks one channel of a whole line instead of all channels of one place",
-            "zoo 4",
-        ),
-        Mistake(first_channel_only, "only channel 0 is masked; a latent is all D numbers of its place", "common"),
-        Mistake(first_image_only, "only the first image is masked; the batch has B", "common"),
-        Mistake(all_but_the_position, "everything but the position is masked: the mask is the wrong way round", "common"),
-        Mistake(mean_instead_of_zero, "the mean of each image was written there; zeros were asked for", "lesson 11"),
-        Mistake(
-            mask_on_a_gpu,
-            ".cuda() asks for a GPU whatever the latents lie on: the mask has to follow the data",
-            "zoo 6",
-        ),
-        Mistake(mask_itself, "this is the mask; it is still to be multiplied with the latents", "common"),
-        Mistake(nothing_masked, "nothing is masked: the zeros went into a copy that nobody keeps", "common"),
-        Mistake(mask_in_float32, "the result is float32 whatever came in: a copy has the dtype of the latents", "common"),
+        Mistake(masked_in_place, "the zeros were written into the latents themselves: whoever decodes them next, unmasked, finds the hole", "common"),
+        Mistake(row_and_column_swapped, "row and column are swapped: of (B, D, H, W), H counts the rows", "common"),
+        Mistake(whole_row, "the whole row is masked; one position of it was asked for", "common"),
+        Mistake(whole_column, "the whole column is masked; one position of it was asked for", "common"),
+        Mistake(cross, "the whole row and the whole column are masked; wanted is the position where they meet", "common"),
+        Mistake(first_channel_alone, "one channel is masked: a position is one vector of D numbers, and all of them become 0", "common"),
+        Mistake(first_image_alone, "the first image alone is masked; wanted is the position in each image of the batch", "common"),
+        Mistake(channel_axis_forgotten, "row and column were taken as the second and third axis: the second is the channels, (B, D, H, W)", "zoo 4"),
+        Mistake(all_but_the_position, "this is the position alone with everything else masked: the other way round", "common"),
+        Mistake(ones, "the position holds ones; wanted are zeros", "common"),
+        Mistake(not_a_number, "the position holds NaN: a decoder would spread it over every pixel in reach; wanted are zeros", "common"),
+        Mistake(mean_vector, "the position holds the mean of the image's latents; wanted are zeros", "lesson 11"),
+        Mistake(mask_on_the_cpu, "the mask is made on the CPU, and the latents may lie on a GPU: a new tensor has to be told, or made like one that lies there", "zoo 6"),
+        Mistake(mask_for_one_position, "this is the mask, ones and a zero vector; wanted are the latents behind it", "common"),
+        Mistake(counted_from_one, "rows and columns were counted from 1; 0 is the first, and -1 would be the last", "common"),
     ),
     hints=(
-        "Which of the four axes does one position of all channels of all images run along, and which does it stand still on?",
-        "A clone can be written to without harm. In an assignment, a colon takes a whole axis, a number one place of it.",
-        "masked = a clone of latents; masked[which of B, which of D, row, column] = 0",
+        "A position is one place in the grid, but in how many numbers of the tensor, (B, D, H, W)?",
+        "Two of the four axes are fixed, two are taken whole. And who else holds the tensor that you were given?",
+        "a clone first; then, in one assignment, 0 at [all images, all channels, row, column] of the clone",
     ),
 )
 

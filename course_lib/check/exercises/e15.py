@@ -988,12 +988,8 @@ def draw_10(generator: Generator) -> list[Call]:
         args = *(tensor.to(dtype) for tensor in state + latents), decay, Seed(number(generator, 0, 10**6))
         return Call(args, names, ("new cluster_size", "new embed_sum", "codebook"), part, **more)
 
-    odd = [call(*sizes, part="odd sizes") for sizes in ((9, 1, 3, 2, 0.99), (6, 5, 1, 3, 0.5))]
-    return [
-        call(12, 6, 3, 2, 0.9, again=True),
-        *odd,
-        call(10, 5, 4, 1, 0.7, part="dtypes", dtype=torch.float64, elsewhere=True),
-    ]
+    wide = call(10, 5, 4, 1, 0.7, part="dtypes", dtype=torch.float64, elsewhere=True)
+    return [call(12, 6, 3, 2, 0.9, again=True), call(9, 1, 3, 2, 0.5, part="odd sizes"), wide]
 
 
 def k_means(cluster_size, first, generator):

@@ -1,0 +1,81 @@
+"""nbgrader takes the exercises as they are: its schema, and marks for right answers alone.
+
+Skipped where nbgrader is not installed; `make test` installs it from nbgrader.lock where there is a network.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+pytest.importorskip("nbgrader", reason="nbgrader is not installed: pip install 'vq-course[nbgrader]'")
+
+from nbgrader.nbgraderformat import SCHEMA_VERSION, MetadataValidator
+
+PROJECT = Path(__file__).parent.parent
+SOLUTIONS = sorted((PROJECT / "solutions").glob("*.ipynb"))
+TRAIN = ("07", "08", "10")  # up to a minute each; nbval runs them too, and their checks are cells like the others'
+EXERCISE = PROJECT / "exercises/04_straight_through.ipynb"
+STUB = "    # YOUR CODE HERE\n    raise NotImplementedError()"
+
+
+def validate(folder: Path, *paths: Path) -> list[str]:
+    """What `nbgrader validate` says of each notebook."""
+    settings = {f"JUPYTER_{name}": str(folder / name) for name in ("CONFIG_DIR", "DATA_DIR", "RUNTIME_DIR")}
+    result = subprocess.run(
+        [sys.executable, "-m", "nbgrader", "validate", "--Execute.timeout=600", *map(str, paths)],
+        cwd=folder, env=os.environ | settings | {"COURSE_PROGRESS": "off"}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    said = re.split(r"(?=Success! Your notebook|VALIDATION FAILED ON)", result.stdout)[1:]
+    assert len(said) == len(paths), result.stdout
+    return said
+
+
+@pytest.mark.parametrize("folder", ["solutions", "exercises"])
+@pytest.mark.parametrize("name", [path.name for path in SOLUTIONS])
+def test_metadata_are_of_nbgraders_schema(folder, name):
+    assert SCHEMA_VERSION == 3
+    notebook = nbformat.read(PROJECT / folder / name, as_version=4)
+    MetadataValidator().validate_nb(notebook)
+    assert any(cell.metadata.get("nbgrader", {}).get("grade") for cell in notebook.cells)
+
+
+def test_solutions_are_accepted(tmp_path):
+    paths = [path for path in SOLUTIONS if path.name[:2] not in TRAIN]
+    for path, said in zip(paths, validate(tmp_path, *paths)):
+        assert said.startswith("Success!"), (path.name, said)
+
+
+HANDED_IN = {  # lines in place of the stub, and what nbgrader says first
+    "untouched": (STUB, "VALIDATION FAILED ON 1 CELL"),
+    "wrong": ("    return (quantized - latents) + latents", "VALIDATION FAILED ON 1 CELL"),
+    "warns": ("    import warnings; warnings.warn('!')\n    return latents + (quantized - latents).detach()", "Success!"),
+}
+
+
+@pytest.fixture(scope="module")
+def said(tmp_path_factory):
+    """What nbgrader says of the exercise as each of `HANDED_IN`, by name."""
+    folder = tmp_path_factory.mktemp("handed_in")
+    for name, (lines, _) in HANDED_IN.items():
+        notebook = nbformat.read(EXERCISE, as_version=4)
+        (cell,) = [cell for cell in notebook.cells if "answer:straight_through" in cell.metadata.get("tags", [])]
+        assert STUB in cell.source
+        cell.source = cell.source.replace(STUB, lines)
+        nbformat.write(notebook, folder / f"{name}.ipynb")
+    return dict(zip(HANDED_IN, validate(folder, *(folder / f"{name}.ipynb" for name in HANDED_IN))))
+
+
+@pytest.mark.parametrize("name", HANDED_IN)
+def test_marks_are_for_right_answers_alone(said, name):
+    assert said[name].startswith(HANDED_IN[name][1])
+
+
+def test_what_is_refused_says_why(said):
+    assert "CheckFailed: straight_through: not attempted" in said["untouched"]
+    assert "CheckFailed: straight_through: not yet" in said["wrong"]
