@@ -83,14 +83,35 @@ def answers_in(path: Path) -> dict:
     return space
 
 
-def verdict(exercise, answer, seed: int):
-    calls = draw_calls(exercise, seed)
-    return judge(exercise, calls, [observe(answer, call) for call in calls])
+@pytest.fixture(autouse=True, scope="module")
+def seen():
+    """`observe`, for the judge too, with a memory: a judge looks at the same mistakes for every answer."""
+    kept = {}
+
+    def remembering(answer, call):
+        if (answer, id(call)) not in kept:
+            kept[answer, id(call)] = observe(answer, call)
+        return kept[answer, id(call)]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(importlib.import_module("course_lib.check.judge"), "observe", remembering)
+        yield remembering
 
 
-def seeds(exercise) -> range:
-    """Checks that train a model are slow; many seeds are test_proof's."""
-    return range(1 if getattr(exercise, "slow", False) else 2)
+@functools.cache
+def drawn(name: str, seed: int) -> list:
+    return draw_calls(EXERCISES[name], seed)
+
+
+@pytest.fixture
+def verdicts(seen, exercise):
+    """The verdicts on an answer, for some seeds; many are test_proof's."""
+
+    def run(answer) -> list:
+        calls = [drawn(exercise.name, seed) for seed in range(1 if exercise.slow else 2)]
+        return [judge(exercise, these, [seen(answer, call) for call in these]) for these in calls]
+
+    return run
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -105,25 +126,19 @@ def test_many_mistakes_are_known():
     assert sum(len(exercise.mistakes) for exercise in EXERCISES.values()) >= 60
 
 
-def test_untouched_stub_is_not_attempted(exercise):
-    stub = answers_in(PROJECT / "exercises" / f"{exercise.lesson}.ipynb")[exercise.name]
-    for seed in seeds(exercise):
-        found = verdict(exercise, stub, seed)
-        assert found.status == "not attempted", found
-        assert found.score == 0
+def test_untouched_stub_is_not_attempted(exercise, verdicts):
+    for found in verdicts(answers_in(PROJECT / "exercises" / f"{exercise.lesson}.ipynb")[exercise.name]):
+        assert (found.status, found.score) == ("not attempted", 0), found
 
 
-def test_solution_is_right(exercise):
-    answer = answers_in(PROJECT / exercise.solution)[exercise.name]
-    for seed in seeds(exercise):
-        found = verdict(exercise, answer, seed)
+def test_solution_is_right(exercise, verdicts):
+    for found in verdicts(answers_in(PROJECT / exercise.solution)[exercise.name]):
         assert (found.status, found.score) == ("right", 1), found
 
 
-def test_each_known_mistake_is_refused_in_its_own_words(exercise):
+def test_each_known_mistake_is_refused_in_its_own_words(exercise, verdicts):
     for mistake in exercise.mistakes:
-        for seed in seeds(exercise):
-            found = verdict(exercise, mistake.answer, seed)
+        for found in verdicts(mistake.answer):
             assert found.status != "right" and found.score < 1, (mistake.name, found)
             assert found.mistake is mistake and found.certain, (mistake.name, found)
     assert len({mistake.message for mistake in exercise.mistakes}) == len(exercise.mistakes)

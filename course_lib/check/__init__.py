@@ -74,7 +74,9 @@ def hint(name: str) -> None:
     known = progress.load(name)
     known.hints = min(known.hints + 1, len(exercise.hints))
     progress.save(name, known)
-    rows = [("", exercise.hints[known.hints - 1]), ("next", feedback.what_next(exercise, known.hints))]
+    first = 0 if known.hints == len(exercise.hints) else known.hints - 1  # all of them, once all are taken
+    rows = [(f"hint {rung + 1}", exercise.hints[rung]) for rung in range(first, known.hints)]
+    rows.append(("next", feedback.what_next(exercise, known.hints)))
     _show(f"{name}: hint {known.hints} of {len(exercise.hints)}", rows, "#0969da")
 
 

@@ -29,14 +29,27 @@ def rows_of(exercise: Exercise, verdict: Verdict, hints_taken: int) -> list[tupl
         else:
             rows += _difference_rows(verdict.difference)
             if verdict.difference.what.startswith("gradient of"):
-                rows.append(("gradient", "of the sum over result x w, w fixed random numbers: what autograd gives for it"))
+                how = "your result was multiplied by fixed random weights and summed; shown is autograd's gradient of that sum"
+                rows.append(("how", how))
         if verdict.mistake:
             rows.append(("the cause" if verdict.certain else "likely cause", verdict.mistake.message))
+        elif verdict.raised:
+            rows += [("likely cause", cause) for said, cause in CAUSES.items() if said in verdict.raised.message]
         held = [part for part, holds in verdict.parts.items() if holds]
         if held and verdict.score:
             rows.append(("holds", ", ".join(held)))
     rows.append(("next", what_next(exercise, hints_taken)))
     return rows
+
+
+CAUSES = {  # what PyTorch says of slips that any answer can have -> what to do about it
+    "leaf Variable that requires grad": "`+=`, and a name that ends in _, write into the tensor that was handed in; a = a + b "
+    "makes a new one",
+    "modified by an inplace operation": "a tensor that backward still needs was overwritten: write a = a * b for a *= b",
+    "same dtype": "numbers of two dtypes meet: .to(x.dtype) of one of them, or zeros_like(x) in place of zeros",
+    "long int !=": "whole numbers, from one_hot or bincount, meet floating-point ones: .to(x.dtype) makes them the same",
+    "CUDA": "a GPU was asked for by name; a tensor belongs where the inputs are, on x.device",
+}
 
 
 def what_next(exercise: Exercise, hints_taken: int) -> str:
@@ -47,6 +60,8 @@ def what_next(exercise: Exercise, hints_taken: int) -> str:
 
 def title_of(exercise: Exercise, verdict: Verdict) -> str:
     said = {"right": "right", "not attempted": "not attempted yet", "raised": "your code raised an error"}
+    if verdict.mistake and verdict.mistake.planted and verdict.certain:
+        return f"{exercise.name}: the fault is still there"
     return f"{exercise.name}: {said.get(verdict.status, 'not yet')}"
 
 
@@ -152,7 +167,7 @@ def _number(value) -> str:
     if isinstance(value, Tensor) and value.numel() == 1:
         value = value.item()
     if isinstance(value, float):
-        return f"{value:.5g}"
+        return f"{value + 0.0:.5g}"  # no minus before a zero
     if isinstance(value, Tensor):
         return f"a tensor of shape {tuple(value.shape)}"
     if type(value) is int and abs(value) >= 10**30:  # Python writes out no more than 4300 digits

@@ -6,7 +6,7 @@ nor what wrong answers look like. `judge` knows, and never runs in the same proc
 
 import copy
 import traceback
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -43,6 +43,8 @@ class Call:
     elsewhere:     whether new tensors are made where the inputs lie, found out without a second device.
     again:         whether a second run, with other global random numbers, gives the same results: what is drawn is to
                    come from the generator among the arguments alone.
+    reseeded:      whether a run with another generator gives other results, and leaves the global random numbers alone.
+    gradients:     whether autograd is on around the call.
     seed:          for the random numbers that an answer draws.
     """
 
@@ -59,6 +61,8 @@ class Call:
     training: bool = True
     elsewhere: bool = False
     again: bool = False
+    reseeded: bool = False
+    gradients: bool = True
     seed: int = 0
 
 
@@ -85,10 +89,10 @@ def observe(answer, call: Call) -> Observation:
     """What `answer` does with `call`, in the order in which a learner would look at it. Never raises for its faults.
 
     Keys: "kind of result" ("tensor", "tuple of 3"), each result by its name, "gradient of R for A", "A after the
-    call", "new tensors" (where `elsewhere` is asked), "the same from the same generator" (`again`), or "raised" alone.
-    A gradient of None is written as zeros. The global random numbers are left as they were.
+    call", "new tensors" (where `elsewhere` is asked), "the same from the same generator" (`again`), two more where
+    `reseeded` is asked, or "raised" alone. A gradient of None is written as zeros. The global random numbers are left as they were.
     """
-    state = torch.default_generator.get_state()
+    state, dtype, device = torch.default_generator.get_state(), torch.get_default_dtype(), torch.get_default_device()
     try:
         torch.default_generator.manual_seed(call.seed)  # torch.manual_seed sees to every kind of device: 1 ms a call
         seen = _run(answer, call)
@@ -100,11 +104,23 @@ def observe(answer, call: Call) -> Observation:
             other = _run(answer, call)
             same = all(_equal(seen[name], other.get(name)) for name in call.gives if name in seen)
             seen["the same from the same generator"] = same
+        if call.reseeded:
+            torch.default_generator.manual_seed(call.seed)
+            before = torch.default_generator.get_state()
+            args = tuple(Seed(value.number + 1) if isinstance(value, Seed) else value for value in call.args)
+            other = _run(answer, replace(call, args=args))
+            same = all(_equal(seen[name], other.get(name)) for name in call.gives if name in seen)
+            seen["other results from another generator"] = not same
+            untouched = torch.equal(torch.default_generator.get_state(), before)
+            seen["PyTorch's own random numbers untouched"] = untouched
         return seen
     except (Exception, SystemExit) as error:
         return {"raised": _raised(error, answer)}
-    finally:
+    finally:  # what an answer sets for the whole of PyTorch ends with it
         torch.default_generator.set_state(state)
+        torch.set_default_dtype(dtype)
+        if torch.get_default_device() != device:
+            torch.set_default_device(None if device.type == "cpu" else device)
 
 
 def _run(answer, call: Call) -> Observation:
@@ -112,7 +128,7 @@ def _run(answer, call: Call) -> Observation:
     args = [_fresh(value) for value in call.args]
     for position in call.differentiate:
         args[position].requires_grad_()
-    with torch.enable_grad():
+    with torch.set_grad_enabled(call.gradients):
         function = _built(answer, call, seen)
         for _ in range(call.warm):
             function.train()(*[_fresh(value) for value in call.args])

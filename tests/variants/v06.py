@@ -122,7 +122,7 @@ def replaced_by_zero(codes, codebook_size):
 
 
 def nan_to_zero(codes, codebook_size):
-    p = torch.bincount(codes.view(-1), minlength=codebook_size) / codes.numel()
+    p = torch.bincount(codes.reshape(-1), minlength=codebook_size) / codes.numel()
     return torch.exp(-torch.nansum(p * torch.log(p)))
 
 

@@ -100,7 +100,9 @@ def spread_out_start(flat, codebook_size, iterations=10, generator=None):
             index = codes[:, None].expand_as(flat)
             codebook = codebook.scatter_reduce(0, index, flat, "mean", include_self=False)
         codes = torch.cdist(flat, codebook).argmin(1)
-    return codebook, torch.zeros(codebook_size, device=flat.device).scatter_add(0, codes, torch.ones_like(codes).float())
+    return codebook, torch.zeros(codebook_size, device=flat.device).scatter_add(
+        0, codes, torch.ones_like(codes).float()
+    )
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -120,7 +122,11 @@ def chosen_by_where(codebook, cluster_size, embed_sum, flat, threshold, generato
     dead = cluster_size < threshold
     places = torch.randint(0, flat.shape[0], cluster_size.shape, generator=generator)
     new = torch.where(dead[:, None], flat[places], codebook)
-    return new, torch.where(dead, torch.ones_like(cluster_size), cluster_size), torch.where(dead[:, None], new, embed_sum)
+    return (
+        new,
+        torch.where(dead, torch.ones_like(cluster_size), cluster_size),
+        torch.where(dead[:, None], new, embed_sum),
+    )
 
 
 def one_code_at_a_time(codebook, cluster_size, embed_sum, flat, threshold, generator=None):
@@ -138,7 +144,11 @@ def permutations(codebook, cluster_size, embed_sum, flat, threshold, generator=N
     places = [torch.randperm(len(flat), generator=generator) for _ in range(rounds)]
     latents = flat[torch.cat(places)[: len(dead)]] if rounds else flat[:0]
     ones = cluster_size.new_ones(len(dead))
-    return [codebook.index_copy(0, dead, latents), cluster_size.index_copy(0, dead, ones), embed_sum.index_copy(0, dead, latents)]
+    return [
+        codebook.index_copy(0, dead, latents),
+        cluster_size.index_copy(0, dead, ones),
+        embed_sum.index_copy(0, dead, latents),
+    ]
 
 
 def as_numbers_that_weigh(codebook, cluster_size, embed_sum, flat, threshold, generator=None):

@@ -104,5 +104,12 @@ def one_hot_complement(latents, row, column):
 
 VARIANTS = {
     "pca_colours": [by_eigenvectors, low_rank, left_vectors, scikit_learn, without_centring_the_projections],
-    "mask_position": [product_with_a_mask, where, filled, number_by_number, by_place_in_the_flat_grid, one_hot_complement],
+    "mask_position": [
+        product_with_a_mask,
+        where,
+        filled,
+        number_by_number,
+        by_place_in_the_flat_grid,
+        one_hot_complement,
+    ],
 }

@@ -244,12 +244,21 @@ def one_code_for_all(image_shape, grid_shape, codebook_size):
     return 8 * math.prod(image_shape) / math.log2(codebook_size)
 
 
+def values_8_for_bits(image_shape, grid_shape, codebook_size):
+    return bits_per_image(image_shape, 8) / bits_per_image(grid_shape, codebook_size)
+
+
 RATIO = Exercise(
     name="compression_ratio",
     lesson="01_why_discrete",
     reference=compression_ratio,
     draw=draw_ratio,
     mistakes=(
+        Mistake(
+            values_8_for_bits,
+            "8 was taken as the number of values, 3 bits each; a uint8 has 256 values, 8 bits",
+            "common",
+        ),
         Mistake(
             upside_down,
             "the fraction stands upside down: the bits of the image go above, those of the codes below",

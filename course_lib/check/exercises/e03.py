@@ -72,6 +72,10 @@ def without_gradient(flat, codebook):
     return torch.cdist(flat.detach(), codebook.detach()).square()
 
 
+def latents_as_constants(flat, codebook):
+    return torch.cdist(flat.detach(), codebook).square()
+
+
 def codebook_as_a_constant(flat, codebook):
     return torch.cdist(flat, codebook.detach()).square()
 
@@ -109,6 +113,11 @@ DISTANCES = Exercise(
             "zoo 1",
         ),
         Mistake(not_summed, "one axis too many: the squares over D are still to be added up", "common"),
+        Mistake(
+            latents_as_constants,
+            "the latents were detached; here both sides have a gradient, and it is for the losses to stop one of them",
+            "common",
+        ),
         Mistake(
             codebook_as_a_constant,
             "the codebook was detached; here both sides have a gradient, and it is for the losses to stop one of them",
@@ -190,6 +199,18 @@ def values_instead_of_places(flat, codebook):
     return torch.cdist(flat, codebook).min(dim=1).values
 
 
+def squares_instead_of_places(flat, codebook):
+    return torch.cdist(flat, codebook).square().min(dim=1).values
+
+
+def values_and_places(flat, codebook):
+    return tuple(torch.cdist(flat, codebook).square().min(dim=1))
+
+
+def codes_as_floats(flat, codebook):
+    return torch.cdist(flat, codebook).argmin(dim=1).float()
+
+
 def largest_product(flat, codebook):
     return (flat @ codebook.T).argmax(dim=1)
 
@@ -245,6 +266,17 @@ NEAREST = Exercise(
         ),
         Mistake(values_instead_of_places, "these are the smallest distances; wanted is where they stand", "common"),
         Mistake(
+            squares_instead_of_places,
+            "these are the smallest squared distances themselves; wanted is where they stand",
+            "common",
+        ),
+        Mistake(
+            values_and_places,
+            "min with a dim gives two things, the smallest values and their places; wanted are the places alone",
+            "common",
+        ),
+        Mistake(codes_as_floats, "the numbers of the codes are right, their dtype is not: codes are int64", "common"),
+        Mistake(
             largest_product,
             "the largest scalar product is not the smallest distance: long codes win it",
             "common",
@@ -298,11 +330,16 @@ def draw_look_up(generator: Generator) -> list[Call]:
         call(plain, normal(generator, 4, 5), "values"),
         call(last_unused, normal(generator, 6, 3)),
         *(call(codes, normal(generator, 4, 3)) for codes in places),
+        call(scattered(places[1]), normal(generator, 4, 3)),
         call(torch.tensor(2), normal(generator, 3, 4)),
         call(torch.zeros(3, dtype=torch.int64), normal(generator, 1, 4)),
         call(codes_but_one(1, 5, 2, 3), normal(generator, 5, 1)),
         call(codes_but_one(0, 4, 5), scattered(normal(generator, 4, 3)).double(), "dtypes", elsewhere=True),
     ]
+
+
+def viewed(codes, codebook):
+    return codebook.index_select(0, codes.view(-1)).view(*codes.shape, codebook.shape[1])
 
 
 def columns(codes, codebook):
@@ -360,6 +397,12 @@ LOOK_UP = Exercise(
     reference=quantize.look_up,
     draw=draw_look_up,
     mistakes=(
+        Mistake(
+            viewed,
+            "view works only where the numbers lie in memory in the order of the axes; flatten and reshape copy where "
+            "they must",
+            "common",
+        ),
         Mistake(columns, "these are columns of the codebook: a code is a row, (K, D)", "common"),
         Mistake(
             one_number_of_each_row,

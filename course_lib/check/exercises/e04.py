@@ -151,6 +151,7 @@ def picture(axes, answer):
 EXERCISES = [
     Exercise(
         name="straight_through",
+        points=2,
         lesson="04_straight_through",
         reference=quantize.straight_through,
         draw=draw,

@@ -358,6 +358,7 @@ def picture(axes, answer):
 
 MATRIX = Exercise(
     name="gradient_matrix",
+    points=2,
     lesson="05_three_losses",
     reference=gradient_matrix,
     draw=draw_matrix,

@@ -1,5 +1,7 @@
 """Exercise 06: the codebook follows moving averages, and how many codes are at work."""
 
+from dataclasses import replace
+
 import torch
 from torch import Generator
 from torch.nn import functional as F
@@ -106,6 +108,11 @@ def not_smoothed(cluster_size, embed_sum, flat, codes, decay, eps=1e-5):
     return cluster_size, embed_sum, embed_sum / cluster_size.unsqueeze(1)
 
 
+def counts_clamped(cluster_size, embed_sum, flat, codes, decay, eps=1e-5):
+    cluster_size, embed_sum = averages(cluster_size, embed_sum, flat, codes, decay)
+    return cluster_size, embed_sum, embed_sum / cluster_size.clamp_min(eps).unsqueeze(1)
+
+
 def eps_alone(cluster_size, embed_sum, flat, codes, decay, eps=1e-5):
     cluster_size, embed_sum = averages(cluster_size, embed_sum, flat, codes, decay)
     return cluster_size, embed_sum, embed_sum / (cluster_size + eps).unsqueeze(1)
@@ -191,6 +198,7 @@ def repeats_overwritten_and_uncounted(cluster_size, embed_sum, flat, codes, deca
 
 UPDATE = Exercise(
     name="ema_update",
+    points=2,
     lesson="06_ema_updates",
     reference=quantize.ema_update,
     draw=draw_update,
@@ -239,8 +247,14 @@ UPDATE = Exercise(
             "common",
         ),
         Mistake(
+            counts_clamped,
+            "the counts were kept from falling below eps; smoothing adds eps to every count, and then scales all of them "
+            "back to their total",
+            "common",
+        ),
+        Mistake(
             eps_alone,
-            "eps was added to the counts, which raises their total; smoothing brings it back to n",
+            "eps was added to the counts, which raises their total; smoothing scales them back to what it was",
             "common",
         ),
         Mistake(
@@ -260,7 +274,7 @@ UPDATE = Exercise(
         ),
         Mistake(
             total_before_update,
-            "n was added up before the update; it is the total of the new counts, those that are smoothed",
+            "scaled to the total before the update; meant is the total of the new counts, before eps",
             "mutation",
         ),
         Mistake(
@@ -311,8 +325,8 @@ UPDATE = Exercise(
         "Both averages follow one rule, old times decay plus new times what is left over. The codebook divides the new "
         "sums by the new counts, lifted off zero: eps added to each, then scaled so that their total is what it was.",
         "counts = how often each of 0 .. K-1 occurs in codes; sums = zeros of (K, D), to whose row codes[i] row i of "
-        "flat is added; new = decay * old + (...) * batch; smoothed = (counts + eps) / (their total after that) * "
-        "(their total before)",
+        "flat is added; new = decay * old + (...) * batch; smoothed = (cluster_size + eps) * (sum of the new "
+        "cluster_size) / (sum of cluster_size + eps)",
     ),
 )
 
@@ -338,6 +352,8 @@ def draw_perplexity(generator: Generator) -> list[Call]:
     one = Call((torch.zeros(1, dtype=torch.int64), 1), names, ("perplexity",), "odd sizes")
     even = torch.arange(number(generator, 5, 9)).repeat(2)  # all alike, and higher codes that do not occur
     alike = Call((even.reshape(2, -1), len(even) // 2 + 3), names, ("perplexity",), "odd sizes", elsewhere=True)
+    args = grids[0].args
+    grids[0] = replace(grids[0], args=(scattered(args[0]), args[1]))
     return [plain, unused, single, *grids, one, alike]
 
 
@@ -351,6 +367,14 @@ def entropy(codes, codebook_size):
 
 def bits_and_exp(codes, codebook_size):
     return (entropy(codes, codebook_size) / torch.tensor(2.0).log()).exp()
+
+
+def viewed(codes, codebook_size):
+    return (-torch.special.entr(shares(codes.view(-1), codebook_size)).sum()).neg().exp()
+
+
+def nats_and_power_of_2(codes, codebook_size):
+    return 2 ** entropy(codes, codebook_size)
 
 
 def nan_where_unused(codes, codebook_size):
@@ -426,6 +450,17 @@ PERPLEXITY = Exercise(
         Mistake(
             bits_and_exp,
             "the entropy is in bits, from log2, and exp undoes the natural logarithm: take both to one base",
+            "common",
+        ),
+        Mistake(
+            viewed,
+            "view works only where the numbers lie in memory in the order of the axes; flatten and reshape copy where "
+            "they must",
+            "common",
+        ),
+        Mistake(
+            nats_and_power_of_2,
+            "the entropy is in nats, from the natural logarithm, and 2 ** undoes the one to base 2: take both to one base",
             "common",
         ),
         Mistake(

@@ -430,6 +430,7 @@ def picture(axes, answer) -> None:
 EXERCISES = [
     Exercise(
         name="LibraryVQVAE",
+        points=4,
         lesson="07_mnist_library",
         reference=LibraryVQVAE,
         draw=draw,

@@ -458,6 +458,7 @@ def picture(axes, answer) -> None:
 EXERCISES = [
     Exercise(
         name="VectorQuantize",
+        points=6,
         lesson="08_mnist_from_scratch",
         reference=VectorQuantize,
         draw=draw,

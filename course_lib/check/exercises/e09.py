@@ -36,15 +36,15 @@ def draw_kmeans(generator: Generator) -> list[Call]:
     return [
         call(clusters, 3),
         call(crowd, 3, 4),
-        call(latents(50, 3), 6, 0, part="0, 1, 2 iterations"),
-        call(latents(6, 2), 2, 1, part="0, 1, 2 iterations"),
-        call(latents(6, 2), 2, 2, part="0, 1, 2 iterations"),
+        call(latents(50, 3), 6, 0, part="few iterations"),
+        call(latents(6, 2), 2, 1, part="few iterations"),
+        call(latents(6, 2), 2, 2, part="few iterations"),
         call(equal, 3, 1, part="empty codes"),
         call(latents(2, 2), 8, 2, part="empty codes"),
         call(latents(2, 2), 7, 0, part="empty codes"),
         call(latents(5, 2), 1, 1, part="odd sizes"),
         call(scattered(latents(9, 1)), 3, 1, part="odd sizes"),
-        call(latents(40, 3), 6, 1, Seed(number(generator, 0, 10**6)), part="generator", again=True),
+        call(latents(40, 3), 6, 1, Seed(number(generator, 0, 10**6)), part="generator", again=True, reseeded=True),
         call(latents(12, 3).double(), 4, 1, None, part="dtypes", elsewhere=True),
     ]
 
@@ -54,7 +54,11 @@ def properties_of_kmeans(call: Call, seen: Observation) -> Observation:
     flat, size = call.args[0].double(), call.args[1]
     iterations = call.args[2] if len(call.args) > 2 else 10
     codebook, counts = seen.get("codebook"), seen.get("counts")
-    if not isinstance(codebook, Tensor) or codebook.shape != (size, flat.shape[1]) or codebook.dtype != call.args[0].dtype:
+    if (
+        not isinstance(codebook, Tensor)
+        or codebook.shape != (size, flat.shape[1])
+        or codebook.dtype != call.args[0].dtype
+    ):
         return seen
     if not isinstance(counts, Tensor) or counts.shape != (size,) or not counts.is_floating_point():
         seen["codebook"] = torch.zeros_like(codebook)  # the counts are what is wrong first
@@ -71,7 +75,8 @@ def properties_of_kmeans(call: Call, seen: Observation) -> Observation:
 
     one_hot, means = assigned(flat, codebook)  # (N, K), (K, D)
     chosen = one_hot.sum(0)  # (K,)
-    # counts of the rows that made the means, then counts x means are all rows; or counts of the nearest, after the last step
+    # Either the counts of the rows that made the means (counts times means is then the sum of all rows), or those of
+    # the rows that are nearest now, after the last step
     of_the_means = iterations > 0 and torch.allclose(counts @ codebook, flat.sum(0), rtol=1e-4)
     fit = of_the_means or torch.allclose(counts, chosen, atol=1e-3)
     seen["counts that fit the codebook"] = bool(fit)
@@ -87,7 +92,9 @@ def properties_of_kmeans(call: Call, seen: Observation) -> Observation:
             seen["rows drawn"] = "just the first" if torch.allclose(codebook, flat[:size]) else "at random"
     if iterations in (1, 2) and size == 2:
         results = every_result(flat, iterations)  # (S, 2, D)
-        alike = torch.isclose(results, codebook, rtol=1e-4, atol=1e-4) | torch.isclose(results, codebook.flip(0), rtol=1e-4, atol=1e-4)
+        alike = torch.isclose(results, codebook, rtol=1e-4, atol=1e-4) | torch.isclose(
+            results, codebook.flip(0), rtol=1e-4, atol=1e-4
+        )
         step = "one step" if iterations == 1 else "two steps"
         seen[f"what {step} from two rows of flat can lead to"] = bool(alike.flatten(1).all(1).any())
     return seen
@@ -207,34 +214,89 @@ def counted_in_the_loop_alone(flat, codebook_size, iterations=10, generator=None
 
 KMEANS = Exercise(
     name="kmeans_init",
+    points=3,
     lesson="09_codebook_health",
     reference=quantize.kmeans_init,
     draw=draw_kmeans,
     view=properties_of_kmeans,
     mistakes=(
-        Mistake(counts_of_one, "the counts are all 1: a layer that takes them over weighs each centroid as one latent, and its first update throws the centroids away", "zoo 16"),
+        Mistake(
+            counts_of_one,
+            "the counts are all 1: a layer that takes them over weighs each centroid as one latent, and its "
+            "first update throws the centroids away",
+            "zoo 16",
+        ),
         Mistake(counts_of_zero, "the counts are all 0: they should say how many rows each code was made of", "zoo 16"),
         Mistake(shares_for_counts, "these are shares of N, which add up to 1; counts add up to N", "common"),
-        Mistake(counts_are_whole_numbers, "counts are floating-point numbers here: an average of counts has to fit in later", "common"),
+        Mistake(
+            counts_are_whole_numbers,
+            "counts are floating-point numbers here: an average of counts has to fit in later",
+            "common",
+        ),
         Mistake(divided_by_zero, "a code that no row chose got 0 / 0: which vector should it have instead?", "zoo 2"),
-        Mistake(empty_codes_sent_to_zero, "a code that no row chose jumps to 0: dividing by at least 1 is not enough, it has to keep its place", "common"),
-        Mistake(starts_from_noise, "the start is noise; codes far from all rows stay empty for ever. K-means starts on rows of flat", "lesson 09"),
-        Mistake(first_rows, "the start is always the first K rows: they are often neighbours of one image, and there may be fewer than K", "common"),
-        Mistake(each_row_once, "a permutation of N rows has no K entries where N < K; some rows then have to be drawn more than once", "common"),
-        Mistake(generator_ignored, "the generator was not used: the same generator has to lead to the same codebook, whatever else draws random numbers", "common"),
-        Mistake(one_step_alone, "this is the result of one step: after each move of the codes the rows have to choose anew, `iterations` times over", "common"),
-        Mistake(mean_without_an_axis, "the mean was taken over rows and dimensions together, one number for all D; wanted is a vector, the mean over the rows", "common"),
+        Mistake(
+            empty_codes_sent_to_zero,
+            "a code that no row chose jumps to 0: dividing by at least 1 is not enough, it has to keep its place",
+            "common",
+        ),
+        Mistake(
+            starts_from_noise,
+            "the start is noise; codes far from all rows stay empty for ever. K-means starts on rows of flat",
+            "lesson 09",
+        ),
+        Mistake(
+            first_rows,
+            "the start is always the first K rows: they are often neighbours of one image, and there may be "
+            "fewer than K",
+            "common",
+        ),
+        Mistake(
+            each_row_once,
+            "a permutation of N rows has no K entries where N < K; some rows then have to be drawn more than once",
+            "common",
+        ),
+        Mistake(
+            generator_ignored,
+            "the generator was not used: the same generator has to lead to the same codebook, whatever else "
+            "draws random numbers",
+            "common",
+        ),
+        Mistake(
+            one_step_alone,
+            "this is the result of one step: after each move of the codes the rows have to choose anew, "
+            "`iterations` times over",
+            "common",
+        ),
+        Mistake(
+            mean_without_an_axis,
+            "the mean was taken over rows and dimensions together, one number for all D; wanted is a vector, "
+            "the mean over the rows",
+            "common",
+        ),
         Mistake(sums_for_means, "the rows were added up and not divided by how many they are", "common"),
-        Mistake(iterations_ignored, "the number of steps is always the same: `iterations` says how many, and 0 returns the rows as they were drawn", "common"),
-        Mistake(counted_in_the_loop_alone, "with iterations = 0 the loop is never entered, and nobody has counted: how many rows are nearest to each drawn row?", "common"),
+        Mistake(
+            iterations_ignored,
+            "the number of steps is always the same: `iterations` says how many, and 0 returns the rows as they"
+            " were drawn",
+            "common",
+        ),
+        Mistake(
+            counted_in_the_loop_alone,
+            "with iterations = 0 the loop is never entered, and nobody has counted: how many rows are nearest "
+            "to each drawn row?",
+            "common",
+        ),
     ),
     hints=(
-        "After a step, what are a code and its count made of? And what of a code that no row chose: is there a mean of no rows?",
-        "Lloyd's algorithm: draw K rows as the codebook; then, `iterations` times, let each row choose its nearest code and "
-        "move each code to the mean of the rows that chose it. A code without rows stays where it is. K random places in "
-        "0 .. N - 1 can be drawn with repeats, so N < K needs no case of its own. Hand the generator to every draw.",
-        "codes = nearest_codes(flat, codebook); counts = torch.bincount(codes, minlength=K); sums = zeros(K, D).index_add(0, "
-        "codes, flat); codebook = torch.where(counts[:, None] > 0, sums / (counts, at least 1)[:, None], the old codebook)",
+        "After a step, what are a code and its count made of? And what of a code that no row chose: is there a mean "
+        "of no rows?",
+        "Lloyd's algorithm: draw K rows as the codebook; then, `iterations` times, let each row choose its nearest "
+        "code and move each code to the mean of the rows that chose it. A code without rows stays where it is. K "
+        "random places in 0 .. N - 1 can be drawn with repeats, so N < K needs no case of its own. Hand the generator"
+        " to every draw.",
+        "codes = nearest_codes(flat, codebook); counts = torch.bincount(codes, minlength=K); sums = zeros(K, "
+        "D).index_add(0, codes, flat); codebook = torch.where(counts[:, None] > 0, sums / (counts, at least 1)[:, "
+        "None], the old codebook)",
     ),
 )
 
@@ -249,7 +311,14 @@ def draw_restart(generator: Generator) -> list[Call]:
         sums = codebook * counts.unsqueeze(1) + 0.1 * normal(generator, len(counts), d).to(dtype)
         names = ("codebook", "cluster_size", "embed_sum", "flat", "threshold", "generator")[: 5 + len(more)]
         args = codebook, counts, sums, flat, threshold, *more
-        return Call(args, names, ("new codebook", "new cluster_size", "new embed_sum"), part, seed=number(generator, 0, 10**6), **options)
+        return Call(
+            args,
+            names,
+            ("new codebook", "new cluster_size", "new embed_sum"),
+            part,
+            seed=number(generator, 0, 10**6),
+            **options,
+        )
 
     many = (3 * torch.rand(16, generator=generator)).tolist()  # some dead below 1, some alive
     many[0], many[1] = 0.5, 2.5
@@ -269,7 +338,7 @@ def draw_restart(generator: Generator) -> list[Call]:
 
 
 def properties_of_restart(call: Call, seen: Observation) -> Observation:
-    """The rows of dead codes, which are drawn, are judged by what they have in common; all other numbers as they are."""
+    """The rows of dead codes, which are drawn, are judged by what they have in common; all else as it is."""
     codebook, counts, sums, flat, threshold = call.args[:5]
     new_codebook, new_sums = seen.get("new codebook"), seen.get("new embed_sum")
     for new in (new_codebook, new_sums):
@@ -294,7 +363,11 @@ def restarted(codebook, cluster_size, embed_sum, flat, dead, generator=None):
     """Right, for the codes that `dead` says."""
     latents = drawn(flat, len(codebook), generator)
     keep = ~dead.unsqueeze(1)
-    return torch.where(keep, codebook, latents), torch.where(dead, 1, cluster_size), torch.where(keep, embed_sum, latents)
+    return (
+        torch.where(keep, codebook, latents),
+        torch.where(dead, 1, cluster_size),
+        torch.where(keep, embed_sum, latents),
+    )
 
 
 def codebook_alone(codebook, cluster_size, embed_sum, flat, threshold, generator=None):
@@ -348,7 +421,11 @@ def threshold_on_the_share(codebook, cluster_size, embed_sum, flat, threshold, g
 def restarted_at_noise(codebook, cluster_size, embed_sum, flat, threshold, generator=None):
     noise = torch.randn(codebook.shape, generator=generator, dtype=codebook.dtype, device=codebook.device)
     dead = (cluster_size < threshold).unsqueeze(1)
-    return torch.where(dead, noise, codebook), torch.where(dead[:, 0], 1, cluster_size), torch.where(dead, noise, embed_sum)
+    return (
+        torch.where(dead, noise, codebook),
+        torch.where(dead[:, 0], 1, cluster_size),
+        torch.where(dead, noise, embed_sum),
+    )
 
 
 def restarted_at_the_mean(codebook, cluster_size, embed_sum, flat, threshold, generator=None):
@@ -375,40 +452,116 @@ def generator_left_out(codebook, cluster_size, embed_sum, flat, threshold, gener
 
 def in_place(codebook, cluster_size, embed_sum, flat, threshold, generator=None):
     dead = cluster_size < threshold
-    for old, new in zip((codebook, cluster_size, embed_sum), restarted(codebook, cluster_size, embed_sum, flat, dead, generator)):
+    for old, new in zip(
+        (codebook, cluster_size, embed_sum), restarted(codebook, cluster_size, embed_sum, flat, dead, generator)
+    ):
         old.copy_(new)
     return codebook, cluster_size, embed_sum
 
 
 RESTART = Exercise(
     name="restart_dead_codes",
+    points=3,
     lesson="09_codebook_health",
     reference=quantize.restart_dead_codes,
     draw=draw_restart,
     view=properties_of_restart,
     mistakes=(
-        Mistake(codebook_alone, "only the codebook was moved; the next EMA update makes it from sum and count again, and these are still the dead code's", "zoo 16"),
-        Mistake(sum_left, "the restarted codes kept their old sums: the next update divides those by the new count, and the latent is lost", "zoo 16"),
-        Mistake(count_left, "the restarted codes kept their old counts: they are below the threshold still, and the sum no longer fits the count", "zoo 16"),
-        Mistake(sum_drawn_anew, "the sum of a restarted code is another vector than the code: with a count of 1 the two are equal", "common"),
-        Mistake(count_of_zero, "a restarted code starts with a count of 0 and an empty sum, so its next update divides nothing by nothing; it starts as one latent", "common"),
-        Mistake(at_the_threshold_too, "a code at the threshold exactly is alive: below is <, not <=. With <=, a threshold of 0 would no longer switch restarts off", "common"),
-        Mistake(living_restarted, "the comparison is turned round: the codes above the threshold were restarted, and the dead left", "common"),
+        Mistake(
+            codebook_alone,
+            "only the codebook was moved; the next EMA update makes it from sum and count again, and these are "
+            "still the dead code's",
+            "zoo 16",
+        ),
+        Mistake(
+            sum_left,
+            "the restarted codes kept their old sums: the next update divides those by the new count, and the "
+            "latent is lost",
+            "zoo 16",
+        ),
+        Mistake(
+            count_left,
+            "the restarted codes kept their old counts: they are below the threshold still, and the sum no "
+            "longer fits the count",
+            "zoo 16",
+        ),
+        Mistake(
+            sum_drawn_anew,
+            "the sum of a restarted code is another vector than the code: with a count of 1 the two are equal",
+            "common",
+        ),
+        Mistake(
+            count_of_zero,
+            "a restarted code starts with a count of 0 and an empty sum, so its next update divides nothing by "
+            "nothing; it starts as one latent",
+            "common",
+        ),
+        Mistake(
+            at_the_threshold_too,
+            "a code at the threshold exactly is alive: below is <, not <=. With <=, a threshold of 0 would no "
+            "longer switch restarts off",
+            "common",
+        ),
+        Mistake(
+            living_restarted,
+            "the comparison is turned round: the codes above the threshold were restarted, and the dead left",
+            "common",
+        ),
         Mistake(all_restarted, "one dead code restarts them all; the living have to stay as they are", "common"),
-        Mistake(threshold_on_the_sum, "the threshold was compared with the length of embed_sum; it is a number of latents, as cluster_size is", "common"),
-        Mistake(threshold_on_the_share, "the threshold was compared with shares of the total; it is a number of latents, as cluster_size is", "common"),
-        Mistake(restarted_at_noise, "the restarted codes are noise, so they may be as far from all latents as before; wanted are latents", "lesson 09"),
-        Mistake(restarted_at_the_mean, "the restarted codes are the mean of the batch: all at one place, which need not be near to any latent", "common"),
-        Mistake(one_latent_for_all, "one latent was drawn for all dead codes: of codes at the same place one alone is chosen, and the others die again", "common"),
-        Mistake(first_latents, "the latents are always from the start of the batch; drawn from all N is what is wanted", "common"),
-        Mistake(each_latent_once, "there may be more dead codes than latents: some latents then have to be drawn more than once", "common"),
-        Mistake(generator_left_out, "the generator was not used: the same generator has to draw the same latents, whatever else draws random numbers", "common"),
-        Mistake(in_place, "codebook, cluster_size and embed_sum were written into: the caller still needs them; change copies", "common"),
+        Mistake(
+            threshold_on_the_sum,
+            "the threshold was compared with the length of embed_sum; it is a number of latents, as cluster_size is",
+            "common",
+        ),
+        Mistake(
+            threshold_on_the_share,
+            "the threshold was compared with shares of the total; it is a number of latents, as cluster_size is",
+            "common",
+        ),
+        Mistake(
+            restarted_at_noise,
+            "the restarted codes are noise, so they may be as far from all latents as before; wanted are latents",
+            "lesson 09",
+        ),
+        Mistake(
+            restarted_at_the_mean,
+            "the restarted codes are the mean of the batch: all at one place, which need not be near to any latent",
+            "common",
+        ),
+        Mistake(
+            one_latent_for_all,
+            "one latent was drawn for all dead codes: of codes at the same place one alone is chosen, and the "
+            "others die again",
+            "common",
+        ),
+        Mistake(
+            first_latents,
+            "the latents are always from the start of the batch; drawn from all N is what is wanted",
+            "common",
+        ),
+        Mistake(
+            each_latent_once,
+            "there may be more dead codes than latents: some latents then have to be drawn more than once",
+            "common",
+        ),
+        Mistake(
+            generator_left_out,
+            "the generator was not used: the same generator has to draw the same latents, whatever else draws "
+            "random numbers",
+            "common",
+        ),
+        Mistake(
+            in_place,
+            "codebook, cluster_size and embed_sum were written into: the caller still needs them; change copies",
+            "common",
+        ),
     ),
     hints=(
-        "An EMA code is embed_sum / cluster_size. If only the codebook is moved, where is the code after the next update?",
-        "A mask (K,) says which codes are dead. Draw as many places in 0 .. N - 1 as there are dead codes, with repeats. "
-        "Write into copies: the codebook gets those rows of flat, cluster_size 1, and embed_sum what fits a count of 1.",
+        "An EMA code is embed_sum / cluster_size. If only the codebook is moved, where is the code after the next "
+        "update?",
+        "A mask (K,) says which codes are dead. Draw as many places in 0 .. N - 1 as there are dead codes, with "
+        "repeats. Write into copies: the codebook gets those rows of flat, cluster_size 1, and embed_sum what fits a "
+        "count of 1.",
         "dead = cluster_size < threshold; places = torch.randint(N, (number of dead,), generator=generator); then "
         "new_codebook = codebook.clone(); new_codebook[dead] = flat[places]; and likewise for the two others",
     ),

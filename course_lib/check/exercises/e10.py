@@ -166,31 +166,91 @@ BLOCK = Exercise(
     draw=draw_block,
     view=without_numbers_of_its_own,
     mistakes=(
-        Mistake(InPlaceReLU, "the ReLU that opens the branch works in place: it overwrites x before the sum, and the skip path carries relu(x)", "zoo 15"),
-        Mistake(SkipAfterReLU, "the sum has relu(x) where x should be: what is below zero is lost on the skip path", "zoo 15"),
-        Mistake(SummedInPlace, "the result is right, but it was added into x itself: += changes the tensor that the caller handed over", "common"),
+        Mistake(
+            InPlaceReLU,
+            "the ReLU that opens the branch works in place: it overwrites x before the sum, and the skip path "
+            "carries relu(x)",
+            "zoo 15",
+        ),
+        Mistake(
+            SkipAfterReLU,
+            "the sum has relu(x) where x should be: what is below zero is lost on the skip path",
+            "zoo 15",
+        ),
+        Mistake(
+            SummedInPlace,
+            "the result is right, but it was added into x itself: += changes the tensor that the caller handed over",
+            "common",
+        ),
         Mistake(NoSkip, "this is the branch alone: what makes the block residual is the sum with x", "common"),
-        Mistake(ActivatedAfterTheSum, "an activation follows the sum: after it no block can pass on anything below zero", "common"),
-        Mistake(WithBias, "the convolutions have biases, more parameters than asked for: nn.Conv2d adds one unless told otherwise", "common"),
-        Mistake(BiasInTheSecond, "the 1 x 1 convolution has a bias: nn.Conv2d adds one unless told otherwise, in each layer", "common"),
-        Mistake(WithoutPadding, "the 3 x 3 convolution has no padding: height and width shrink by 2, and the sum with x no longer fits (or, worse, is broadcast)", "common"),
-        Mistake(KernelsSwapped, "the kernel sizes are swapped: 3 x 3 comes first and looks around, 1 x 1 comes second and goes back to `channels`", "common"),
-        Mistake(TwiceThreeByThree, "both convolutions are 3 x 3; the second, which only goes back to `channels`, is 1 x 1", "common"),
-        Mistake(OneConvolution, "the branch has one convolution; the 1 x 1 one is missing, and `residual_channels` with it", "common"),
-        Mistake(FullWidth, "the branch is `channels` wide throughout; between its two convolutions it has `residual_channels`", "common"),
+        Mistake(
+            ActivatedAfterTheSum,
+            "an activation follows the sum: after it no block can pass on anything below zero",
+            "common",
+        ),
+        Mistake(
+            WithBias,
+            "the convolutions have biases, more parameters than asked for: nn.Conv2d adds one unless told otherwise",
+            "common",
+        ),
+        Mistake(
+            BiasInTheSecond,
+            "the 1 x 1 convolution has a bias: nn.Conv2d adds one unless told otherwise, in each layer",
+            "common",
+        ),
+        Mistake(
+            WithoutPadding,
+            "the 3 x 3 convolution has no padding: height and width shrink by 2, and the sum with x no longer "
+            "fits (or, worse, is broadcast)",
+            "common",
+        ),
+        Mistake(
+            KernelsSwapped,
+            "the kernel sizes are swapped: 3 x 3 comes first and looks around, 1 x 1 comes second and goes back"
+            " to `channels`",
+            "common",
+        ),
+        Mistake(
+            TwiceThreeByThree,
+            "both convolutions are 3 x 3; the second, which only goes back to `channels`, is 1 x 1",
+            "common",
+        ),
+        Mistake(
+            OneConvolution,
+            "the branch has one convolution; the 1 x 1 one is missing, and `residual_channels` with it",
+            "common",
+        ),
+        Mistake(
+            FullWidth,
+            "the branch is `channels` wide throughout; between its two convolutions it has `residual_channels`",
+            "common",
+        ),
         Mistake(FirstReLUMissing, "the branch begins with a convolution; a ReLU opens it", "common"),
-        Mistake(SecondReLUMissing, "no ReLU between the convolutions: two linear maps in a row are one linear map", "common"),
-        Mistake(ReLUAfterConvolution, "here each ReLU follows its convolution; in this block each comes before it", "common"),
+        Mistake(
+            SecondReLUMissing,
+            "no ReLU between the convolutions: two linear maps in a row are one linear map",
+            "common",
+        ),
+        Mistake(
+            ReLUAfterConvolution,
+            "here each ReLU follows its convolution; in this block each comes before it",
+            "common",
+        ),
         Mistake(BranchActivated, "the branch ends in a ReLU: it could only ever add, never take away", "common"),
         Mistake(Normalised, "batch normalisation was added: the published block has none", "common"),
-        Mistake(InAPlainList, "the layers stand in a plain Python list, which nn.Module does not look into: no parameter is found, so none would be trained", "common"),
+        Mistake(
+            InAPlainList,
+            "the layers stand in a plain Python list, which nn.Module does not look into: no parameter is "
+            "found, so none would be trained",
+            "common",
+        ),
     ),
     hints=(
-        "Four layers stand on the branch, none on the skip path. Which of the four could change x itself, so that the sum "
-        "gets another x than came in?",
-        "ReLU, 3 x 3 convolution to residual_channels (with a padding that keeps height and width), ReLU, 1 x 1 convolution "
-        "back to channels; no biases. nn.Sequential registers the layers. forward adds what the branch gives to x, and "
-        "nothing is changed in place.",
+        "Four layers stand on the branch, none on the skip path. Which of the four could change x itself, so that the"
+        " sum gets another x than came in?",
+        "ReLU, 3 x 3 convolution to residual_channels (with a padding that keeps height and width), ReLU, 1 x 1 "
+        "convolution back to channels; no biases. nn.Sequential registers the layers. forward adds what the branch "
+        "gives to x, and nothing is changed in place.",
         "self.branch = nn.Sequential(nn.ReLU(), nn.Conv2d(channels, ..., 3, padding=..., bias=False), nn.ReLU(), "
         "nn.Conv2d(..., channels, 1, bias=False)); and forward returns x + what the branch makes of x",
     ),
@@ -298,26 +358,81 @@ ERROR = Exercise(
     draw=draw_error,
     mistakes=(
         Mistake(not_normalized, "this is the mean squared error as it is; data_variance has not been used", "common"),
-        Mistake(divided_by_deviation, "divided by the standard deviation: a squared error and a variance are both squares, a standard deviation is not", "common"),
-        Mistake(divided_by_squared_variance, "divided by the variance twice, or squared: a variance is a square already", "common"),
+        Mistake(
+            divided_by_deviation,
+            "divided by the standard deviation: a squared error and a variance are both squares, a standard "
+            "deviation is not",
+            "common",
+        ),
+        Mistake(
+            divided_by_squared_variance,
+            "divided by the variance twice, or squared: a variance is a square already",
+            "common",
+        ),
         Mistake(multiplied, "multiplied by the variance; a share of something is a quotient", "common"),
-        Mistake(ratio_reversed, "the ratio is turned round: a better reconstruction has to give a smaller number", "common"),
-        Mistake(variance_of_the_batch, "divided by the variance of this batch: another batch would be measured with another scale. data_variance is one number for the whole data set", "lesson 10"),
-        Mistake(squares_of_the_images, "divided by the mean square of the images, which counts their brightness too; data_variance is given", "common"),
-        Mistake(summed, "the squared errors were added up: the result grows with the batch. Wanted is their mean over all elements", "common"),
-        Mistake(summed_over_an_image, "the mean was taken over the images alone, within an image the errors were added up; wanted is the mean over all elements", "zoo 20"),
-        Mistake(one_for_each_image, "one number for each image came; wanted is one for the batch, the mean over all elements", "common"),
-        Mistake(root_taken, "a root was taken of the ratio: the share is one of variances, which are squares", "common"),
-        Mistake(root_over_variance, "a root was taken of the error and none of the variance: the two are no longer in the same unit", "common"),
+        Mistake(
+            ratio_reversed,
+            "the ratio is turned round: a better reconstruction has to give a smaller number",
+            "common",
+        ),
+        Mistake(
+            variance_of_the_batch,
+            "divided by the variance of this batch: another batch would be measured with another scale. "
+            "data_variance is one number for the whole data set",
+            "lesson 10",
+        ),
+        Mistake(
+            squares_of_the_images,
+            "divided by the mean square of the images, which counts their brightness too; data_variance is given",
+            "common",
+        ),
+        Mistake(
+            summed,
+            "the squared errors were added up: the result grows with the batch. Wanted is their mean over all elements",
+            "common",
+        ),
+        Mistake(
+            summed_over_an_image,
+            "the mean was taken over the images alone, within an image the errors were added up; wanted is the "
+            "mean over all elements",
+            "zoo 20",
+        ),
+        Mistake(
+            one_for_each_image,
+            "one number for each image came; wanted is one for the batch, the mean over all elements",
+            "common",
+        ),
+        Mistake(
+            root_taken,
+            "a root was taken of the ratio: the share is one of variances, which are squares",
+            "common",
+        ),
+        Mistake(
+            root_over_variance,
+            "a root was taken of the error and none of the variance: the two are no longer in the same unit",
+            "common",
+        ),
         Mistake(absolute_differences, "absolute differences; wanted are squared ones", "common"),
         Mistake(not_averaged, "the mean is missing: one number for each pixel came", "common"),
-        Mistake(share_explained, "this is the share that was explained; wanted is the share that was missed, 0 for perfection", "common"),
-        Mistake(plain_number, ".item() makes a plain number of the error, and a loss has to carry its gradient back to the model", "zoo 22"),
-        Mistake(without_gradient, "the number is right, but nothing can be learnt from it: where was the graph cut?", "zoo 22"),
+        Mistake(
+            share_explained,
+            "this is the share that was explained; wanted is the share that was missed, 0 for perfection",
+            "common",
+        ),
+        Mistake(
+            plain_number,
+            ".item() makes a plain number of the error, and a loss has to carry its gradient back to the model",
+            "zoo 22",
+        ),
+        Mistake(
+            without_gradient,
+            "the number is right, but nothing can be learnt from it: where was the graph cut?",
+            "zoo 22",
+        ),
     ),
     hints=(
-        "A model that always answers with the mean of the data makes a mean squared error of ... what? And which number should "
-        "it get here?",
+        "A model that always answers with the mean of the data makes a mean squared error of ... what? And which "
+        "number should it get here?",
         "The mean of the squared differences over every element of the batch, as F.mse_loss has it, as a share of "
         "data_variance. Both are squares of pixel values, so the quotient has no unit.",
         "the mean squared error, one 0-d tensor with its gradient, over data_variance",

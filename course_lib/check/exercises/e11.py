@@ -72,10 +72,14 @@ def draw_colours(generator: Generator) -> list[Call]:
 
 
 def up_to_the_sign(call: Call, seen: Observation) -> Observation:
-    """A direction and its opposite are both right: of x and 1 - x, that which is nearer to the reference's, each
-    channel over the whole batch. Where a channel is constant up to rounding, what became of the rounding is not looked at."""
+    """A direction and its opposite are both right: of x and 1 - x, that which is nearer to the reference's, each channel
+    over the whole batch. Where a channel is constant up to rounding, what became of the rounding is not looked at."""
     colours, latents = seen.get("colours"), call.args[0].double()
-    if not isinstance(colours, Tensor) or colours.shape != (len(latents), 3, *latents.shape[2:]) or not colours.is_floating_point():
+    if (
+        not isinstance(colours, Tensor)
+        or colours.shape != (len(latents), 3, *latents.shape[2:])
+        or not colours.is_floating_point()
+    ):
         return seen
     maps = back(three_of(rows_of(latents)), latents)
     flat = (maps.amax((2, 3), keepdim=True) - maps.amin((2, 3), keepdim=True) < 1e-4).expand_as(maps)
@@ -172,7 +176,9 @@ def draw_colours_of(axes, answer) -> None:
     """Two images of 16 x 16 latents: a slope, a disc and stripes, mixed into eight channels."""
     y, x = torch.meshgrid(*[torch.linspace(-1, 1, 16)] * 2, indexing="ij")
     disc, stripes = (x.square() + y.square() < 0.4).float(), (9 * y).sin()
-    maps = torch.stack([torch.stack([2 * x, disc, 0.3 * stripes]), torch.stack([-y, -disc, 0.2 * stripes.mT])])  # (2, 3, 16, 16)
+    maps = torch.stack(
+        [torch.stack([2 * x, disc, 0.3 * stripes]), torch.stack([-y, -disc, 0.2 * stripes.mT])]
+    )  # (2, 3, 16, 16)
     mix = torch.linalg.qr(torch.randn(8, 3, generator=torch.Generator().manual_seed(0))).Q  # (8, 3)
     latents = torch.einsum("dk,bkhw->bdhw", mix, maps)  # (2, 8, 16, 16)
     colours = up_to_the_sign(Call((latents,), ("latents",)), {"colours": torch.as_tensor(answer(latents))})["colours"]
@@ -184,6 +190,7 @@ def draw_colours_of(axes, answer) -> None:
 
 COLOURS = Exercise(
     name="pca_colours",
+    points=2,
     lesson="11_inside_the_latents",
     reference=pca_colours,
     draw=draw_colours,
@@ -191,32 +198,105 @@ COLOURS = Exercise(
     picture=draw_colours_of,
     allowance=(2e-3, 2e-3),  # a narrow channel is stretched, and its rounding with it
     mistakes=(
-        Mistake(viewed, "(B, D, H, W) was reshaped to (N, D) with the channels still second: a row then mixes positions, and so do the colours", "zoo 4"),
-        Mistake(viewed_there_moved_back, "on the way to (N, D) the channels were still second, so a row is no latent; on the way back they were moved", "zoo 4"),
-        Mistake(viewed_back, "the rows are right, but on the way back they were reshaped to (B, 3, H, W) at once: the three numbers of a row stand last", "zoo 4"),
-        Mistake(not_centred, "the rows were not centred: the first direction then points from the origin to their mean, not along their spread", "common"),
-        Mistake(over_the_batch, "the channels were stretched by the extremes of the whole batch; asked for are those of each image", "lesson 11"),
-        Mistake(channels_together, "one pair of extremes was taken for all three channels of an image; each channel has its own", "common"),
-        Mistake(each_pixel_by_itself, "the extremes were taken over the channels, at each position by itself: every pixel then has a 0 and a 1, whatever its neighbours are", "common"),
-        Mistake(first_three_channels, "these are the first three of the D channels; wanted are the three directions of largest variance", "common"),
-        Mistake(one_pca_for_each_image, "each image got its own directions: red then means something else in each of them. Take the directions from all images together", "common"),
-        Mistake(not_rescaled, "these are the projections themselves, below 0 and above 1; a colour lies in [0, 1]", "common"),
-        Mistake(clamped, "the projections were cut off at 0 and 1: half of them are below 0, and all of those become 0", "common"),
-        Mistake(squashed, "a sigmoid brings everything into (0, 1), but the extremes of an image are to become 0 and 1 exactly", "common"),
-        Mistake(divided_by_zero, "a channel that is the same at all positions got 0 / 0: it should be 0 there", "common"),
-        Mistake(smallest_directions, "these are the directions of smallest variance: eigh gives its eigenvalues in ascending order", "common"),
-        Mistake(order_turned_round, "the three directions are the right ones in the opposite order: the first channel is for the largest variance", "common"),
-        Mistake(columns_for_rows, "the directions are the rows of the third result of torch.linalg.svd, which is V transposed; here its columns were taken", "common"),
+        Mistake(
+            viewed,
+            "(B, D, H, W) was reshaped to (N, D) with the channels still second: a row then mixes positions, "
+            "and so do the colours",
+            "zoo 4",
+        ),
+        Mistake(
+            viewed_there_moved_back,
+            "on the way to (N, D) the channels were still second, so a row is no latent; on the way back they "
+            "were moved",
+            "zoo 4",
+        ),
+        Mistake(
+            viewed_back,
+            "the rows are right, but on the way back they were reshaped to (B, 3, H, W) at once: the three "
+            "numbers of a row stand last",
+            "zoo 4",
+        ),
+        Mistake(
+            not_centred,
+            "the rows were not centred: the first direction then points from the origin to their mean, not "
+            "along their spread",
+            "common",
+        ),
+        Mistake(
+            over_the_batch,
+            "the channels were stretched by the extremes of the whole batch; asked for are those of each image",
+            "lesson 11",
+        ),
+        Mistake(
+            channels_together,
+            "one pair of extremes was taken for all three channels of an image; each channel has its own",
+            "common",
+        ),
+        Mistake(
+            each_pixel_by_itself,
+            "the extremes were taken over the channels, at each position by itself: every pixel then has a 0 "
+            "and a 1, whatever its neighbours are",
+            "common",
+        ),
+        Mistake(
+            first_three_channels,
+            "these are the first three of the D channels; wanted are the three directions of largest variance",
+            "common",
+        ),
+        Mistake(
+            one_pca_for_each_image,
+            "each image got its own directions: red then means something else in each of them. Take the "
+            "directions from all images together",
+            "common",
+        ),
+        Mistake(
+            not_rescaled,
+            "these are the projections themselves, below 0 and above 1; a colour lies in [0, 1]",
+            "common",
+        ),
+        Mistake(
+            clamped,
+            "the projections were cut off at 0 and 1: half of them are below 0, and all of those become 0",
+            "common",
+        ),
+        Mistake(
+            squashed,
+            "a sigmoid brings everything into (0, 1), but the extremes of an image are to become 0 and 1 exactly",
+            "common",
+        ),
+        Mistake(
+            divided_by_zero,
+            "a channel that is the same at all positions got 0 / 0: it should be 0 there",
+            "common",
+        ),
+        Mistake(
+            smallest_directions,
+            "these are the directions of smallest variance: eigh gives its eigenvalues in ascending order",
+            "common",
+        ),
+        Mistake(
+            order_turned_round,
+            "the three directions are the right ones in the opposite order: the first channel is for the "
+            "largest variance",
+            "common",
+        ),
+        Mistake(
+            columns_for_rows,
+            "the directions are the rows of the third result of torch.linalg.svd, which is V transposed; here "
+            "its columns were taken",
+            "common",
+        ),
         Mistake(channels_left_last, "the channels came last, as pictures are drawn; wanted is (B, 3, H, W)", "common"),
     ),
     hints=(
-        "What is one data point here: an image, a channel, or a position? How many points are there, and how many numbers has each?",
-        "N = B H W points of D numbers: the channel axis goes last before anything is merged. Centre them, take the first "
-        "three right singular vectors (rows of Vh), project, and undo the merging the same way. Then stretch each channel "
-        "of each image: subtract its minimum over H and W, divide by its range, but never by 0.",
-        "rows = latents.movedim(1, -1).reshape(-1, D); centred = ...; Vh = torch.linalg.svd(centred, full_matrices=False)[2]; "
-        "maps = (centred @ the first three rows of Vh, transposed), back to (B, H, W, 3), then to (B, 3, H, W); "
-        "low, high = maps.amin((2, 3), keepdim=True), maps.amax(...)",
+        "What is one data point here: an image, a channel, or a position? How many points are there, and how many "
+        "numbers has each?",
+        "N = B H W points of D numbers: the channel axis goes last before anything is merged. Centre them, take the "
+        "first three right singular vectors (rows of Vh), project, and undo the merging the same way. Then stretch "
+        "each channel of each image: subtract its minimum over H and W, divide by its range, but never by 0.",
+        "rows = latents.movedim(1, -1).reshape(-1, D); centred = ...; Vh = torch.linalg.svd(centred, "
+        "full_matrices=False)[2]; maps = (centred @ the first three rows of Vh, transposed), back to (B, H, W, 3), "
+        "then to (B, 3, H, W); low, high = maps.amin((2, 3), keepdim=True), maps.amax(...)",
     ),
 )
 
@@ -334,21 +414,62 @@ MASK = Exercise(
     reference=mask_position,
     draw=draw_mask,
     mistakes=(
-        Mistake(masked_in_place, "the zeros were written into the latents themselves: whoever decodes them next, unmasked, finds the hole", "common"),
+        Mistake(
+            masked_in_place,
+            "the zeros were written into the latents themselves: whoever decodes them next, unmasked, finds the hole",
+            "common",
+        ),
         Mistake(row_and_column_swapped, "row and column are swapped: of (B, D, H, W), H counts the rows", "common"),
         Mistake(whole_row, "the whole row is masked; one position of it was asked for", "common"),
         Mistake(whole_column, "the whole column is masked; one position of it was asked for", "common"),
-        Mistake(cross, "the whole row and the whole column are masked; wanted is the position where they meet", "common"),
-        Mistake(first_channel_alone, "one channel is masked: a position is one vector of D numbers, and all of them become 0", "common"),
-        Mistake(first_image_alone, "the first image alone is masked; wanted is the position in each image of the batch", "common"),
-        Mistake(channel_axis_forgotten, "row and column were taken as the second and third axis: the second is the channels, (B, D, H, W)", "zoo 4"),
-        Mistake(all_but_the_position, "this is the position alone with everything else masked: the other way round", "common"),
+        Mistake(
+            cross,
+            "the whole row and the whole column are masked; wanted is the position where they meet",
+            "common",
+        ),
+        Mistake(
+            first_channel_alone,
+            "one channel is masked: a position is one vector of D numbers, and all of them become 0",
+            "common",
+        ),
+        Mistake(
+            first_image_alone,
+            "the first image alone is masked; wanted is the position in each image of the batch",
+            "common",
+        ),
+        Mistake(
+            channel_axis_forgotten,
+            "row and column were taken as the second and third axis: the second is the channels, (B, D, H, W)",
+            "zoo 4",
+        ),
+        Mistake(
+            all_but_the_position,
+            "this is the position alone with everything else masked: the other way round",
+            "common",
+        ),
         Mistake(ones, "the position holds ones; wanted are zeros", "common"),
-        Mistake(not_a_number, "the position holds NaN: a decoder would spread it over every pixel in reach; wanted are zeros", "common"),
+        Mistake(
+            not_a_number,
+            "the position holds NaN: a decoder would spread it over every pixel in reach; wanted are zeros",
+            "common",
+        ),
         Mistake(mean_vector, "the position holds the mean of the image's latents; wanted are zeros", "lesson 11"),
-        Mistake(mask_on_the_cpu, "the mask is made on the CPU, and the latents may lie on a GPU: a new tensor has to be told, or made like one that lies there", "zoo 6"),
-        Mistake(mask_for_one_position, "this is the mask, ones and a zero vector; wanted are the latents behind it", "common"),
-        Mistake(counted_from_one, "rows and columns were counted from 1; 0 is the first, and -1 would be the last", "common"),
+        Mistake(
+            mask_on_the_cpu,
+            "the mask is made on the CPU, and the latents may lie on a GPU: a new tensor has to be told, or "
+            "made like one that lies there",
+            "zoo 6",
+        ),
+        Mistake(
+            mask_for_one_position,
+            "this is the mask, ones and a zero vector; wanted are the latents behind it",
+            "common",
+        ),
+        Mistake(
+            counted_from_one,
+            "rows and columns were counted from 1; 0 is the first, and -1 would be the last",
+            "common",
+        ),
     ),
     hints=(
         "A position is one place in the grid, but in how many numbers of the tensor, (B, D, H, W)?",

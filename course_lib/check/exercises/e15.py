@@ -231,7 +231,7 @@ def draw_03(generator: Generator) -> list[Call]:
 
     # no fewer than 12 latents: the chance that an order comes twice must be as good as none
     odd = [call(*sizes, part="odd sizes") for sizes in ((14, 5, 5, 2), (13, 1, 12, 3))]
-    return [call(12, 4, 4, 3), *odd, call(12, 3, 20, 2, part="the generator", again=True)]
+    return [call(12, 4, 4, 3), *odd, call(12, 3, 20, 2, part="the generator", again=True, reseeded=True)]
 
 
 def epochs_told(call: Call, seen: Observation) -> Observation:
@@ -852,6 +852,7 @@ def draw_09(generator: Generator) -> list[Call]:
         call(6, 2, 4, 0.9, True),
         call(5, 3, 4, 0.5, True, differentiate=()),
         call(1, 1, 3, 0.99, False, "odd sizes", differentiate=()),
+        call(5, 2, 3, 0.7, True, "training without gradients", differentiate=(), gradients=False),
         call(7, 2, 1, 0.8, True, "odd sizes", elsewhere=True),
     ]
 
@@ -891,6 +892,11 @@ class ModeAsked(nn.Module):
 class GradientsAsked(ModeAsked):
     def asked(self, latents):
         return torch.is_grad_enabled()
+
+
+class ModeAndGradientsAsked(ModeAsked):
+    def asked(self, latents):
+        return self.training and torch.is_grad_enabled()
 
 
 class LatentsAsked(ModeAsked):
@@ -938,6 +944,12 @@ EVALUATION = Exercise(
             "and after, outside of torch.no_grad()",
             "zoo 22",
             planted=True,
+        ),
+        Mistake(
+            ModeAndGradientsAsked,
+            "evaluation is right now; in training under no_grad the buffers still stand still: what has the gradient "
+            "switch to do with it?",
+            "common",
         ),
         Mistake(
             LatentsAsked,
