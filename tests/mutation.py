@@ -72,7 +72,19 @@ REDUCTIONS = {"sum", "mean", "amin", "amax", "min", "max", "argmin", "argmax", "
 MODULES = {"torch", "F", "nn", "math", "np", "numpy", "dist", "functional", "quantize", "self", "super", "itertools"}
 SYMMETRIC = {"mse_loss", "l1_loss", "promote_types", "max", "min", "maximum", "minimum", "add", "mul", "vecdot"}
 UNSIGNED = {"square", "abs", "pow"}
-CUTS = {"detach", "tolist", "item", "numpy", "argmin", "argmax", "argsort", "bincount", "one_hot", "nearest", "nearest_codes"}
+CUTS = {
+    "detach",
+    "tolist",
+    "item",
+    "numpy",
+    "argmin",
+    "argmax",
+    "argsort",
+    "bincount",
+    "one_hot",
+    "nearest",
+    "nearest_codes",
+}
 PLAIN = {"shape", "dtype", "device", "ndim", "numel", "size", "dim"}  # of which a detached tensor has the same
 WHOLE = {"codes", "indices", "generator"}  # never carry a gradient
 
@@ -129,7 +141,9 @@ def _places(node: ast.AST, graph: bool = True) -> Iterator[tuple]:
     graph: whether autograd may be following, so that one more `.detach()` could matter.
     """
     if isinstance(node, (ast.FunctionDef, ast.With)):
-        graph = graph and "no_grad" not in "".join(map(ast.unparse, getattr(node, "decorator_list", None) or getattr(node, "items", ())))
+        graph = graph and "no_grad" not in "".join(
+            map(ast.unparse, getattr(node, "decorator_list", None) or getattr(node, "items", ()))
+        )
     graph = graph and not (isinstance(node, ast.Call) and _called(node) in CUTS)
     for field, value in ast.iter_fields(node):
         if field in ("annotation", "returns", "decorator_list", "bases", "ctx", "targets", "type_params"):
@@ -197,7 +211,10 @@ def _of_statement(node: ast.stmt):
     if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
         for decorator in getattr(node, "decorator_list", ()):
             if "no_grad" in ast.unparse(decorator):
-                yield _with(node, decorator_list=[d for d in node.decorator_list if d is not decorator]), "no_grad left out"
+                yield (
+                    _with(node, decorator_list=[d for d in node.decorator_list if d is not decorator]),
+                    "no_grad left out",
+                )
         return
     if isinstance(node, ast.With):
         yield list(node.body), f"{ast.unparse(node.items[0])} left out"
@@ -206,7 +223,9 @@ def _of_statement(node: ast.stmt):
     if isinstance(node, ast.AugAssign):
         for other in OPERATORS.get(type(node.op), ()):
             yield _with(node, op=other()), f"{SIGNS[type(node.op)]}= -> {SIGNS[other]}="
-    if isinstance(node, (ast.Return, ast.Assign)) and isinstance(node.value, (ast.BinOp, ast.Call, ast.Name, ast.Subscript)):
+    if isinstance(node, (ast.Return, ast.Assign)) and isinstance(
+        node.value, (ast.BinOp, ast.Call, ast.Name, ast.Subscript)
+    ):
         yield _with(node, value=ast.UnaryOp(ast.USub(), node.value)), "minus added"
     if not isinstance(node, (ast.Return, ast.Pass)):
         yield [], "left out"
@@ -281,7 +300,10 @@ def _of_call(node: ast.Call):
         yield _with(node, args=_swapped(args, first)), f"arguments {first + 1} and {first + 2} of {name} swapped"
     for index, argument in enumerate(args):
         if index == len(args) - 1 or name == "Sequential":
-            yield _with(node, args=args[:index] + args[index + 1 :]), f"argument {ast.unparse(argument)} of {name} left out"
+            yield (
+                _with(node, args=args[:index] + args[index + 1 :]),
+                f"argument {ast.unparse(argument)} of {name} left out",
+            )
     for keyword in node.keywords:
         rest = [other for other in node.keywords if other is not keyword]
         yield _with(node, keywords=rest), f"{ast.unparse(keyword)} of {name} left out"
@@ -297,7 +319,10 @@ def _of_call(node: ast.Call):
 
 def _of_sequence(node: ast.Tuple | ast.List):
     for first in range(len(node.elts) - 1):
-        yield _with(node, elts=_swapped(node.elts, first)), f"{first + 1} and {first + 2} of ({ast.unparse(node)}) swapped"
+        yield (
+            _with(node, elts=_swapped(node.elts, first)),
+            f"{first + 1} and {first + 2} of ({ast.unparse(node)}) swapped",
+        )
 
 
 def _of_subscript(node: ast.Subscript):
@@ -346,7 +371,9 @@ class Origin:
     sources: tuple[str, ...]
     names: dict
 
-    def mutants(self, spared: frozenset[str] = frozenset(), gradients: bool = True) -> Iterator[tuple[Mutant, tuple[str, ...]]]:
+    def mutants(
+        self, spared: frozenset[str] = frozenset(), gradients: bool = True
+    ) -> Iterator[tuple[Mutant, tuple[str, ...]]]:
         """Each with all sources, of which one is its own. spared: lines, and names of functions, to be left as they are."""
         for index, source in enumerate(self.sources):
             if ast.parse(source).body[0].name not in spared:
@@ -382,7 +409,12 @@ def origin_of_reference(exercise: Exercise) -> Origin | None:
             todo += sorted(other for other in used if own or other.startswith("_"))
     if entry not in wanted:
         return None
-    return Origin("reference" if own else "library", entry, tuple(_text_of(text, wanted[name]) for name in written if name in wanted), vars(module))
+    return Origin(
+        "reference" if own else "library",
+        entry,
+        tuple(_text_of(text, wanted[name]) for name in written if name in wanted),
+        vars(module),
+    )
 
 
 def _text_of(text: str, node: ast.stmt) -> str:
@@ -468,7 +500,8 @@ def seeds_taken(exercise: Exercise, answer, calls_of_seeds: list[list]) -> int:
     """For how many seeds the check takes `answer`; a call that is refused ends its seed, as most mutants' first does."""
     bare = dataclasses.replace(exercise, mistakes=())  # which mistake it is does not matter here
     return sum(
-        all(judge(bare, [call], [observe(answer, call)]).status == "right" for call in calls) for calls in calls_of_seeds
+        all(judge(bare, [call], [observe(answer, call)]).status == "right" for call in calls)
+        for calls in calls_of_seeds
     )
 
 
@@ -513,7 +546,9 @@ def reference_asked_once():
         judge_module.observe = ask
 
 
-def run(exercise: Exercise, origin: Origin, seeds=SEEDS, listed: bool = True, all_seeds: bool = False, seconds: float = 5) -> Result:
+def run(
+    exercise: Exercise, origin: Origin, seeds=SEEDS, listed: bool = True, all_seeds: bool = False, seconds: float = 5
+) -> Result:
     """Judges the mutants of one origin, each for at most so many seconds.
 
     listed:    False takes the listed equivalents for survivors; they are what takes longest.
@@ -528,7 +563,9 @@ def _run(exercise: Exercise, origin: Origin, seeds, listed: bool, all_seeds: boo
     calls_of_seeds, known = drawn(exercise, seeds), equivalents(exercise.name, origin.label)
     training = [call for call in draw_calls(exercise, 0) if call.train]
     result = Result(exercise.name, origin.label, 0, [], [], 0.0)
-    for mutant, sources in origin.mutants(not_asked(exercise.name, origin.label), exercise.name not in WITHOUT_GRADIENTS):
+    for mutant, sources in origin.mutants(
+        not_asked(exercise.name, origin.label), exercise.name not in WITHOUT_GRADIENTS
+    ):
         result.count += 1
         if not listed and any(fits(mutant.text, text) for text in known):
             result.survivors.append(mutant)
@@ -574,7 +611,9 @@ def main() -> None:
     torch.set_num_threads(1)
     words = [word for word in sys.argv[1:] if word != "variants"]
     left = []
-    print(f"{'exercise':<22}{'origin':<11}{'mutants':>8}{'killed':>8}{'lucky':>7}{'equivalent':>12}{'holes':>7}{'seconds':>9}")
+    print(
+        f"{'exercise':<22}{'origin':<11}{'mutants':>8}{'killed':>8}{'lucky':>7}{'equivalent':>12}{'holes':>7}{'seconds':>9}"
+    )
     for exercise in chosen(words):
         for origin in origins(exercise) + (origins_of_variants(exercise) if "variants" in sys.argv else []):
             if seeds_taken(exercise, origin.made(origin.sources), drawn(exercise)) < len(SEEDS):
@@ -585,8 +624,12 @@ def main() -> None:
             left += [f"lucky {exercise.name}, {origin.label}: {mutant}" for mutant in result.lucky]
             left += [f"STALE {exercise.name}, {origin.label}: {text}" for text in sorted(result.stale)]
             killed = result.count - len(result.survivors) - len(result.lucky)
-            counts = f"{result.count:>8}{killed:>8}{len(result.lucky):>7}{len(result.survivors) - len(result.holes):>12}"
-            print(f"{exercise.name:<22}{origin.label:<11}{counts}{len(result.holes):>7}{result.seconds:>9.1f}", flush=True)
+            counts = (
+                f"{result.count:>8}{killed:>8}{len(result.lucky):>7}{len(result.survivors) - len(result.holes):>12}"
+            )
+            print(
+                f"{exercise.name:<22}{origin.label:<11}{counts}{len(result.holes):>7}{result.seconds:>9.1f}", flush=True
+            )
     print("\n".join(left))
 
 

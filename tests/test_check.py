@@ -714,6 +714,12 @@ def test_attempts_hints_and_the_day_are_kept(tmp_path, monkeypatch):
     assert progress.line([("03", "double"), ("04", "other_name"), ("04", "third")]) == "03 ■  04 □□ · 1 of 3 right"
 
 
+def test_the_day_is_that_of_the_first_time():
+    progress.save("double", progress.Progress(attempts=1, passed="2020-02-02"))
+    check("double", double)
+    assert progress.load("double").passed == "2020-02-02"
+
+
 def test_who_removes_the_file_starts_anew(tmp_path):
     check("double", double)
     (tmp_path / "kept" / "double.json").unlink()

@@ -54,7 +54,10 @@ def test_solutions_are_accepted(tmp_path):
 HANDED_IN = {  # lines in place of the stub, and what nbgrader says first
     "untouched": (STUB, "VALIDATION FAILED ON 1 CELL"),
     "wrong": ("    return (quantized - latents) + latents", "VALIDATION FAILED ON 1 CELL"),
-    "warns": ("    import warnings; warnings.warn('!')\n    return latents + (quantized - latents).detach()", "Success!"),
+    "warns": (
+        "    import warnings; warnings.warn('!')\n    return latents + (quantized - latents).detach()",
+        "Success!",
+    ),
 }
 
 

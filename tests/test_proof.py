@@ -101,7 +101,11 @@ def test_known_mistakes_are_refused_by_name(exercise):
             found = verdict(exercise, mistake.answer, seed)
             refused = ["not attempted"] if mistake.planted else ["wrong", "raised"]
             assert found.status in refused, (mistake.name, seed, found.status)
-            assert found.mistake is mistake and found.certain, (mistake.name, seed, found.mistake and found.mistake.name)
+            assert found.mistake is mistake and found.certain, (
+                mistake.name,
+                seed,
+                found.mistake and found.mistake.name,
+            )
             assert found.score < 1, (mistake.name, seed, found.parts)
 
 

@@ -49,10 +49,14 @@ def check(name: str, answer, *, seed: int | None = None) -> Report:
     """
     exercise = _find(name)
     if not callable(answer):
-        raise TypeError(f'check("{name}", ...) got {type(answer).__name__}; wanted the function or class itself, not what it gives')
+        raise TypeError(
+            f'check("{name}", ...) got {type(answer).__name__}; wanted the function or class itself, not what it gives'
+        )
     grading = bool(os.environ.get("NBGRADER_EXECUTION"))
     calls = draw_calls(exercise, secrets.randbelow(2**31) if seed is None else seed)
-    with contextlib.redirect_stderr(io.StringIO()) if grading else contextlib.nullcontext():  # a warning costs all marks
+    with (
+        contextlib.redirect_stderr(io.StringIO()) if grading else contextlib.nullcontext()
+    ):  # a warning costs all marks
         observations = [observe(answer, call) for call in calls]
     verdict = judge(exercise, calls, observations)
     passed = verdict.status == "right"

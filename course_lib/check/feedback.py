@@ -20,7 +20,9 @@ def rows_of(exercise: Exercise, verdict: Verdict, hints_taken: int) -> list[tupl
     rows = []
     if verdict.status == "not attempted":
         planted = verdict.mistake is not None
-        rows.append(("came", "the program still does what it did" if planted else "the cell still raises NotImplementedError"))
+        rows.append(
+            ("came", "the program still does what it did" if planted else "the cell still raises NotImplementedError")
+        )
         rows.append(("wanted", "the fault found and mended" if planted else "your lines in place of that one"))
     else:
         rows.append(("called with", in_words(verdict.call)))
@@ -144,13 +146,19 @@ def _difference_rows(difference: Difference) -> list[tuple[str, str]]:
     came, wanted, what = difference.came, difference.wanted, difference.what
     if difference.problem == "missing":
         there = wanted is None
-        return [("came", f"{what}, which was not asked for" if there else f"no {what}"), ("wanted", "nothing there" if there else what)]
+        return [
+            ("came", f"{what}, which was not asked for" if there else f"no {what}"),
+            ("wanted", "nothing there" if there else what),
+        ]
     if difference.problem == "shape":
         return [("came", f"{what} of shape {tuple(came.shape)}"), ("wanted", f"shape {tuple(wanted.shape)}")]
     if difference.problem == "dtype":
         return [("came", f"{what} of dtype {came.dtype}"), ("wanted", str(wanted.dtype))]
     if difference.problem == "kind":
-        return [("came", f"{what}: {_number(came)}"), ("wanted", f"a tensor of shape {tuple(wanted.shape)}, {wanted.dtype}")]
+        return [
+            ("came", f"{what}: {_number(came)}"),
+            ("wanted", f"a tensor of shape {tuple(wanted.shape)}, {wanted.dtype}"),
+        ]
     if difference.index is None:
         hint = "; is the return line missing?" if came == "None" else ""
         return [("came", f"{what}: {_number(came)}{hint}"), ("wanted", _number(wanted))]
@@ -192,9 +200,11 @@ def picture_of(difference: Difference | None, most: int = 8) -> str:
     finite = [x for row in yours + target for x in row if abs(x) < float("inf")]
     largest = max(map(abs, finite), default=0.0) or 1.0
     tables = [(name, _table(values, at, largest)) for name, values in (("yours", yours), ("wanted", target))]
-    return '<div style="display:flex;gap:28px;margin:4px 0">' + "".join(
-        f'<div><div style="opacity:.75">{name}</div>{table}</div>' for name, table in tables
-    ) + "</div>"
+    return (
+        '<div style="display:flex;gap:28px;margin:4px 0">'
+        + "".join(f'<div><div style="opacity:.75">{name}</div>{table}</div>' for name, table in tables)
+        + "</div>"
+    )
 
 
 def _slice(value: Tensor, index: tuple[int, ...], most: int):

@@ -156,11 +156,17 @@ def _parts(calls: list[Call], wanted: list[Observation]) -> dict[str, bool]:
 def _explain(exercise: Exercise, calls: list[Call], came: list[Observation], first: int):
     """The known mistake that does what the answer did, in all calls or at least in the first wrong one."""
     likely = None
+    others = [index for index in range(len(calls)) if index != first]
+    # training takes seconds: where it is what went wrong, only a mistake that agrees in all other calls is trained too
+    before = [index for index in others if not calls[index].train] if calls[first].train else []
+
+    def does(mistake: Mistake, indices: list[int]) -> bool:
+        return all(_same(_seen(exercise, mistake.answer, calls[i]), came[i], exercise.allowance) for i in indices)
+
     for mistake in exercise.mistakes:
-        if not _same(_seen(exercise, mistake.answer, calls[first]), came[first], exercise.allowance):
+        if not does(mistake, [*before, first]):
             continue
-        others = [index for index in range(len(calls)) if index != first]
-        if all(_same(_seen(exercise, mistake.answer, calls[i]), came[i], exercise.allowance) for i in others):
+        if does(mistake, [index for index in others if index not in before]):
             return mistake, True
         likely = likely or mistake
     return (likely, False) if likely and "raised" not in came[first] else (None, False)

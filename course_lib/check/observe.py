@@ -347,7 +347,19 @@ def _run_elsewhere(answer, call: Call) -> str:
 
 
 _COPIES = {"tensor", "as_tensor", "asarray"}  # of one tensor: where that is; of a list of them: on the CPU
-_FACTORIES = _COPIES | {"arange", "empty", "eye", "full", "linspace", "ones", "rand", "randint", "randn", "randperm", "zeros"}
+_FACTORIES = _COPIES | {
+    "arange",
+    "empty",
+    "eye",
+    "full",
+    "linspace",
+    "ones",
+    "rand",
+    "randint",
+    "randn",
+    "randperm",
+    "zeros",
+}
 
 
 class _Elsewhere(TorchFunctionMode):
@@ -381,7 +393,10 @@ class _Elsewhere(TorchFunctionMode):
         else:
             met = [tensor for tensor in made_here if tensor.ndim > 0]
             if met and len(made_here) < len(tensors):
-                self.fault = self.fault or f"{met[0]._made_by} was not told a device, and {name} brings it together with the inputs"
+                self.fault = (
+                    self.fault
+                    or f"{met[0]._made_by} was not told a device, and {name} brings it together with the inputs"
+                )
             mark = made_here[0]._made_by if len(made_here) == len(tensors) else None
         for tensor in _tensors(result):
             tensor._made_by = mark

@@ -163,8 +163,7 @@ FLATTEN = Exercise(
         ),
         Mistake(
             cut_off,
-            "the rows are right, but no gradient comes back through them, and the encoder is behind: where was it "
-            "cut?",
+            "the rows are right, but no gradient comes back through them, and the encoder is behind: where was it cut?",
             "zoo 22",
         ),
     ),

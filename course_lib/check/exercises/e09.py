@@ -42,6 +42,7 @@ def draw_kmeans(generator: Generator) -> list[Call]:
         call(equal, 3, 1, part="empty codes"),
         call(latents(2, 2), 8, 2, part="empty codes"),
         call(latents(2, 2), 7, 0, part="empty codes"),
+        call(latents(2, 2), 40, 0, part="few iterations"),  # so many draws hit both rows
         call(latents(5, 2), 1, 1, part="odd sizes"),
         call(scattered(latents(9, 1)), 3, 1, part="odd sizes"),
         call(latents(40, 3), 6, 1, Seed(number(generator, 0, 10**6)), part="generator", again=True, reseeded=True),
@@ -88,6 +89,8 @@ def properties_of_kmeans(call: Call, seen: Observation) -> Observation:
             seen["codes in use"] = "one" if used.sum() == 1 else "more than one"
     if iterations == 0:
         seen["codes that are rows of flat"] = f"{int(each_row_among(codebook, flat).sum())} of {size}"
+        if size >= 20 * len(flat):
+            seen["rows of flat among the codes"] = f"{int(each_row_among(flat, codebook).sum())} of {len(flat)}"
         if len(flat) > 4 * size:  # so many that a random draw does not give the first of them
             seen["rows drawn"] = "just the first" if torch.allclose(codebook, flat[:size]) else "at random"
     if iterations in (1, 2) and size == 2:
@@ -119,6 +122,11 @@ def every_result(flat: Tensor, iterations: int) -> Tensor:
 
 def drawn(flat, size, generator):
     return flat[torch.randint(len(flat), (size,), generator=generator)]
+
+
+def last_row_never_drawn(flat, codebook_size, iterations=10, generator=None):
+    places = torch.randint(max(1, len(flat) - 1), (codebook_size,), generator=generator)
+    return lloyd(flat, flat[places], iterations)
 
 
 def lloyd(flat, codebook, iterations, empty="stays"):
@@ -220,6 +228,11 @@ KMEANS = Exercise(
     draw=draw_kmeans,
     view=properties_of_kmeans,
     mistakes=(
+        Mistake(
+            last_row_never_drawn,
+            "the last row of flat is never drawn: the upper end of randint is exclusive, so it takes len(flat) as it is",
+            "common",
+        ),
         Mistake(
             counts_of_one,
             "the counts are all 1: a layer that takes them over weighs each centroid as one latent, and its "
@@ -330,6 +343,7 @@ def draw_restart(generator: Generator) -> list[Call]:
         call([1.0, 3.0, 2.0], 5, 2, 0.9, part="none or all dead"),
         call([0.01 * number(generator, 0, 20) for _ in range(12)], 200, 3, 0.3, part="none or all dead"),
         call([0.0, 0.0, 0.1, 5.0, 0.2], 3, 2, 1.0, part="fewer latents than dead codes"),
+        call([0.0] * 40, 2, 2, 1.0, part="fewer latents than dead codes"),
         call(many, 30, 4, 1.0, None, part="odd sizes"),
         call([0.0], 1, 1, 0.5, part="odd sizes"),
         call([0.0, 0.0, 9.0, 0.0, 0.0], 100, 2, 2.0, Seed(number(generator, 0, 10**6)), part="generator", again=True),
@@ -352,6 +366,8 @@ def properties_of_restart(call: Call, seen: Observation) -> Observation:
         seen["restarted codes that are rows of flat"] = f"{int(each_row_among(rows, flat).sum())} of {count}"
         same = torch.isclose(new_sums[dead], rows, rtol=1e-4, atol=1e-5).all(1)
         seen["restarted codes whose sum is their vector"] = f"{int(same.sum())} of {count}"
+    if count >= 20 * len(flat):  # so many draws hit every latent
+        seen["latents among the restarted codes"] = f"{int(each_row_among(flat, rows).sum())} of {len(flat)}"
     if count > 10 and len(flat) > 100:  # so many draws from so many latents do not agree by chance
         seen["latents drawn for the restarts"] = "one for all" if (rows == rows[0]).all() else "several"
         first = each_row_among(rows, flat[: len(codebook)]).all()
@@ -368,6 +384,11 @@ def restarted(codebook, cluster_size, embed_sum, flat, dead, generator=None):
         torch.where(dead, 1, cluster_size),
         torch.where(keep, embed_sum, latents),
     )
+
+
+def last_latent_never_drawn(codebook, cluster_size, embed_sum, flat, threshold, generator=None):
+    others = flat[: max(1, len(flat) - 1)]
+    return restarted(codebook, cluster_size, embed_sum, others, cluster_size < threshold, generator)
 
 
 def codebook_alone(codebook, cluster_size, embed_sum, flat, threshold, generator=None):
@@ -467,6 +488,11 @@ RESTART = Exercise(
     draw=draw_restart,
     view=properties_of_restart,
     mistakes=(
+        Mistake(
+            last_latent_never_drawn,
+            "the last latent is never drawn: the upper end of randint is exclusive, so it takes len(flat) as it is",
+            "common",
+        ),
         Mistake(
             codebook_alone,
             "only the codebook was moved; the next EMA update makes it from sum and count again, and these are "

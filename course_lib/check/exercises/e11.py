@@ -72,7 +72,7 @@ def draw_colours(generator: Generator) -> list[Call]:
 
 
 def up_to_the_sign(call: Call, seen: Observation) -> Observation:
-    """A direction and its opposite are both right: of x and 1 - x, that which is nearer to the reference's, each channel
+    """A direction and its opposite are both right: of x and 1 - x, the one nearer to the reference's, for each channel
     over the whole batch. Where a channel is constant up to rounding, what became of the rounding is not looked at."""
     colours, latents = seen.get("colours"), call.args[0].double()
     if (
