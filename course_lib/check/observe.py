@@ -90,7 +90,8 @@ def observe(answer, call: Call) -> Observation:
 
     Keys: "kind of result" ("tensor", "tuple of 3"), each result by its name, "gradient of R for A", "A after the
     call", "new tensors" (where `elsewhere` is asked), "the same from the same generator" (`again`), two more where
-    `reseeded` is asked, or "raised" alone. A gradient of None is written as zeros. The global random numbers are left as they were.
+    `reseeded` is asked, or "raised" alone. A gradient of None is written as zeros. Global random numbers, the default
+    dtype and the default device are left as they were.
     """
     state, dtype, device = torch.default_generator.get_state(), torch.get_default_dtype(), torch.get_default_device()
     try:
