@@ -24,6 +24,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torchvision.datasets import CIFAR10, MNIST
+from tqdm import tqdm
 
 from course_lib import data
 
@@ -671,6 +672,8 @@ def test_a_download_that_is_killed_leaves_nothing_that_is_taken_for_data(tmp_pat
     name, arrays, server = remote
     server.mode = "stall"
     monkeypatch.setattr(data, "_PATIENCE", 20)
+    # tqdm's own lock is shared between processes: a child that is killed while it holds it would stop its parent
+    monkeypatch.setattr(tqdm, "_lock", threading.RLock(), raising=False)
     child = multiprocessing.get_context("fork").Process(target=data.load, args=(name, tmp_path))
     child.start()
     deadline = time.monotonic() + 10

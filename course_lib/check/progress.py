@@ -98,4 +98,5 @@ def line(answers: list[tuple[str, str]]) -> str:
     for number, name in answers:
         marks[number] = marks.get(number, "") + ("■" if load(name).passed else "□")
     right = "".join(marks.values()).count("■")
-    return f"{'  '.join(f'{number} {mark}' for number, mark in marks.items())} · {right} of {len(answers)} right"
+    short = {number: mark if len(mark) < 5 else f"{mark.count('■')}/{len(mark)}" for number, mark in marks.items()}
+    return f"{'  '.join(f'{number} {mark}' for number, mark in short.items())} · {right} of {len(answers)} right"
