@@ -265,6 +265,7 @@ EQUIVALENTS: dict[tuple[str, str], dict[str, list[str]]] = {
             "rounds = …  |  1 -> 2",
             "rounds = …  |  / -> *",
             "rounds = …  |  / len(flat) left out",
+            "picks = …  |  range + 1",
         ],
         "an index may lie on the CPU": ["picks = …  |  device=flat.device of randperm left out"],
     },
