@@ -13,6 +13,7 @@ from course_lib import plots
 
 @pytest.fixture(autouse=True)
 def closed_figures():
+    plt.close("all")  # those of other tests too
     yield
     plt.close("all")
 
