@@ -533,6 +533,17 @@ def test_pictures_are_drawn_beside_the_target(monkeypatch):
         picture("double", double)
 
 
+def test_a_run_with_another_argument_stands_beside_from_the_same_random_numbers():
+    def drawn_times(x, factor, generator=None):
+        return factor * (x + torch.rand(3, generator=generator))
+
+    x = torch.zeros(3)
+    for more in [(), (None,), (Seed(5),)]:
+        names = ("x", "factor", "generator")[: 2 + len(more)]
+        seen = observe(drawn_times, Call((x, 4, *more), names, ("made",), beside=(1, 1), seed=3))
+        assert torch.equal(seen["made"], 4 * seen["made with factor = 1"]) and seen["made"].all()
+
+
 # ----------------------------------------------------------------------------------------------------------------------
 # A second device, acted
 

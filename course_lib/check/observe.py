@@ -44,6 +44,8 @@ class Call:
     again:         whether a second run, with other global random numbers, gives the same results: what is drawn is to
                    come from the generator among the arguments alone.
     reseeded:      whether a run with another generator gives other results, and leaves the global random numbers alone.
+    beside:        a position in args and another value: one more run with that, from the same random numbers, whose
+                   results are written as "R with iterations = 0". So a start that is drawn is known to the judge.
     gradients:     whether autograd is on around the call.
     seed:          for the random numbers that an answer draws.
     """
@@ -62,6 +64,7 @@ class Call:
     elsewhere: bool = False
     again: bool = False
     reseeded: bool = False
+    beside: tuple[int, Any] | None = None
     gradients: bool = True
     seed: int = 0
 
@@ -90,7 +93,7 @@ def observe(answer, call: Call) -> Observation:
 
     Keys: "kind of result" ("tensor", "tuple of 3"), each result by its name, "gradient of R for A", "A after the
     call", "new tensors" (where `elsewhere` is asked), "the same from the same generator" (`again`), two more where
-    `reseeded` is asked, or "raised" alone. A gradient of None is written as zeros. Global random numbers, the default
+    `reseeded` is asked, results of another run (`beside`), or "raised" alone. A gradient of None is written as zeros. Global random numbers, the default
     dtype and the default device are left as they were.
     """
     state, dtype, device = torch.default_generator.get_state(), torch.get_default_dtype(), torch.get_default_device()
@@ -114,6 +117,11 @@ def observe(answer, call: Call) -> Observation:
             seen["other results from another generator"] = not same
             untouched = torch.equal(torch.default_generator.get_state(), before)
             seen["PyTorch's own random numbers untouched"] = untouched
+        if call.beside:
+            torch.default_generator.manual_seed(call.seed)
+            position, value = call.beside
+            other = _run(answer, replace(call, args=(*call.args[:position], value, *call.args[position + 1 :])))
+            seen |= {f"{r} with {call.names[position]} = {value}": other[r] for r in call.gives if r in other}
         return seen
     except (Exception, SystemExit) as error:
         return {"raised": _raised(error, answer)}

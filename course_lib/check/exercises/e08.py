@@ -28,6 +28,7 @@ def draw(generator: Generator) -> list[Call]:
         call(latents(4, 5, 1, codes=3), 3, part="odd sizes"),
         call(latents(30, 30, codes=40), 40, part="odd sizes", training=False),
         call(scattered(latents(4, 2, 3, codes=3)), 3, part="odd sizes"),
+        call(latents(3, 4, 2, codes=5), 5, part="a second call", warm=1),
         call(normal(generator, 5, 8), 20, part="start", fill=False, differentiate=()),
     ]
 
