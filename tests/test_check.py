@@ -533,6 +533,16 @@ def test_pictures_are_drawn_beside_the_target(monkeypatch):
         picture("double", double)
 
 
+def test_toys_are_run_on_one_thread_and_the_setting_comes_back():
+    threads, seen = torch.get_num_threads(), []
+    torch.set_num_threads(2)
+    try:
+        check("double", lambda x: seen.append(torch.get_num_threads()) or 2 * x)
+        assert set(seen) == {1} and torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(threads)
+
+
 def test_a_run_with_another_argument_stands_beside_from_the_same_random_numbers():
     def drawn_times(x, factor, generator=None):
         return factor * (x + torch.rand(3, generator=generator))

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from course_lib.quantize import nearest_codes
+from course_lib.quantize import kmeans_init, nearest_codes
 
 
 def each_row_once_before_any_twice(flat, codebook_size, iterations=10, generator=None):
@@ -170,6 +170,7 @@ def with_numpy_arrays(codebook, cluster_size, embed_sum, flat, threshold, genera
 
 VARIANTS = {
     "kmeans_init": [
+        kmeans_init,
         each_row_once_before_any_twice,
         one_hot_and_counts_at_the_end,
         code_by_code,
