@@ -372,11 +372,11 @@ class Something:
 
 ODD = {
     "None": (None, "kind of result: None; is the return line missing?"),
-    "list": ([1.0, 2.0], "kind of result: tuple of 2"),
+    "list": ([1.0, 2.0], "kind of result: 2 values"),
     "a word": ("two", "kind of result: str"),
     "dict": ({"x": 1, 2: torch.ones(3), "raised": None, "kind of result": 3}, "kind of result: dict of 4"),
-    "tuple": ((torch.ones(2), None, "a"), "kind of result: tuple of 3"),
-    "no result": ((), "kind of result: tuple of 0"),
+    "tuple": ((torch.ones(2), None, "a"), "kind of result: 3 values"),
+    "no result": ((), "kind of result: 0 values"),
     "array": (np.ones((2, 3)), "kind of result: ndarray"),
     "NumPy's number": (np.float32(2), "kind of result: number"),
     "number": (3.5, "kind of result: number"),
@@ -429,7 +429,7 @@ def test_a_number_may_come_in_any_wrapping(right):
         ("72", "kind of result: str"),
         (torch.ones(2, 2), "bits: a tensor of shape (2, 2)"),
         (torch.tensor(71.0), "bits: 71"),
-        ((72, 73), "kind of result: tuple of 2"),
+        ((72, 73), "kind of result: 2 values"),
     ],
     ids=str,
 )  # fmt: skip
@@ -477,7 +477,7 @@ def test_several_results_are_named():
     assert verdict(pair, lambda x: [x, x + x]).status == "right", "a list will do for a tuple"
     for wrong, came in [
         (lambda x: (x, x), "two at [0]: 1; 2 of 2 numbers differ"),
-        (lambda x: (x, 2 * x, x), "kind of result: tuple of 3"),
+        (lambda x: (x, 2 * x, x), "kind of result: 3 values"),
         (lambda x: (x, "2x"), "two: 2x"),
         (lambda x: (x, None), "two: None object"),
         (lambda x: x, "kind of result: tensor"),
@@ -533,6 +533,39 @@ def test_pictures_are_drawn_beside_the_target(monkeypatch):
         picture("double", double)
 
 
+def test_no_likely_cause_that_would_have_failed_where_the_answer_was_right():
+    def minus_in_both(x):
+        return -2 * x if x.ndim == 1 else -x
+
+    def minus_in_the_second(x):
+        return 2 * x if x.ndim == 1 else -x
+
+    def minus_in_the_first(x):
+        return -2 * x if x.ndim == 1 else 2 * x
+
+    exercise = dataclasses.replace(DOUBLE, mistakes=(Mistake(minus_in_both, "a minus", "common"),))
+    assert verdict(exercise, minus_in_both).certain
+    assert verdict(exercise, minus_in_the_second).mistake is None  # else "holds: values" stood beside it
+    assert verdict(exercise, minus_in_the_first).mistake is None
+    also_wrong = verdict(exercise, lambda x: -2 * x if x.ndim == 1 else 7 * x)
+    assert also_wrong.mistake and not also_wrong.certain
+
+
+def test_an_input_that_was_cut_off_is_no_error_of_the_answer():
+    exercise = exercise_of(torch.square, Call((torch.tensor(3.0),), ("x",), differentiate=(0,)))
+    for cut in (lambda x: x.detach_().square(), lambda x: x.requires_grad_(False).square()):
+        found = verdict(exercise, cut)
+        assert found.status == "wrong" and "x itself was cut off" in found.difference.came
+    (came, wanted) = dict(feedback.rows_of(exercise, found, 0))["came"], found.difference.wanted
+    assert came.startswith("gradient of result for x: none") and wanted == 6
+
+
+def test_the_gradient_of_a_single_number_is_not_weighted():
+    call = Call((torch.tensor([3.0, 4.0]),), ("x",), differentiate=(0,))
+    assert observe(lambda x: x.square().sum(), call)["gradient of result for x"].tolist() == [6, 8]
+    assert observe(lambda x: x.square(), call)["gradient of result for x"].tolist() != [6, 8]
+
+
 def test_toys_are_run_on_one_thread_and_the_setting_comes_back():
     threads, seen = torch.get_num_threads(), []
     torch.set_num_threads(2)
@@ -574,6 +607,8 @@ FINE = {
     "indexed with arange": lambda x, e: x[torch.arange(4), x.argmax(1)],
     "masked": lambda x, e: x[torch.ones(4, dtype=torch.bool)],
     "moved to a device": lambda x, e: torch.zeros(4, 3).to(x.device) + x,
+    "the device by its name": lambda x, e: torch.zeros(4, 3, device=str(x.device)) + x,
+    "one device for both": lambda x, e: x + (e[:4] if x.device == e.device else torch.zeros(4, 3)),
     "moved to an input": lambda x, e: torch.zeros(4, 3).to(x) + x,
     "type_as": lambda x, e: torch.zeros(4, 3).type_as(x) + x,
     "a copy": lambda x, e: torch.tensor(x.detach()),
@@ -592,7 +627,15 @@ FAULTY = {
     "asarray": (lambda x, e: torch.tensor(np.asarray(x), device=x.device), "__array__() works on the CPU alone"),
     "result on the CPU": (lambda x, e: torch.ones(4), "the result lies on the CPU wherever the inputs are"),
     "moved to the CPU": (lambda x, e: x.cpu(), "the result lies on the CPU"),
-    "the CPU by name": (lambda x, e: x.to("cpu"), "the result lies on the CPU"),
+    "the CPU by name": (lambda x, e: x.to("cpu"), '.to("cpu") names the CPU'),
+    "a device made up": (
+        lambda x, e: torch.zeros(4, 3, device=torch.device("cpu")) + x,
+        'zeros(device="cpu") names the CPU',
+    ),
+    "the kind of device": (
+        lambda x, e: torch.zeros(4, 3, device=x.device.type) + x,
+        'zeros(device="cpu") names the CPU',
+    ),
     "filled": (lambda x, e: filled(torch.zeros(4, 3), x), "the result lies on the CPU"),
     "a list of tensors": (lambda x, e: torch.tensor([x.sum(), e.sum()]), "the result lies on the CPU"),
     "a size from an input": (lambda x, e: torch.zeros(x.argmax()), "the result lies on the CPU"),
@@ -699,7 +742,8 @@ def test_modules_of_two_spellings_are_compared_by_the_shapes_of_their_parameters
     assert verdict(exercise, Two).status == "right"
     found = verdict(exercise, nn.Flatten)
     assert found.status == "raised" and found.raised.kind == "TypeError"
-    assert "made with size=3" in dict(feedback.rows_of(exercise, found, 0))["called with"]
+    rows = dict(feedback.rows_of(exercise, found, 0))
+    assert rows["made with"] == "size=3" and rows["called with"].startswith("x (1, 3)")
     assert "wanted a torch.nn.Module" in verdict(exercise, lambda size: size).raised.message
 
 

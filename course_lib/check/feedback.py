@@ -25,13 +25,13 @@ def rows_of(exercise: Exercise, verdict: Verdict, hints_taken: int) -> list[tupl
         )
         rows.append(("wanted", "the fault found and mended" if planted else "your lines in place of that one"))
     else:
-        rows.append(("called with", in_words(verdict.call)))
+        rows += call_in_words(verdict.call)
         if verdict.raised:
             rows += [("came", raised_in_words(verdict.raised)), ("wanted", "an answer without an error")]
         else:
             rows += _difference_rows(verdict.difference)
             if verdict.difference.what.startswith("gradient of"):
-                how = "your result was multiplied by fixed random weights and summed; shown is autograd's gradient of that sum"
+                how = "autograd's gradient of your result; one of many numbers is first weighted by fixed random ones and summed"
                 rows.append(("how", how))
         if verdict.mistake:
             rows.append(("the cause" if verdict.certain else "likely cause", verdict.mistake.message))
@@ -48,7 +48,12 @@ CAUSES = {  # what PyTorch says of slips that any answer can have -> what to do 
     "leaf Variable that requires grad": "`+=`, and a name that ends in _, write into the tensor that was handed in; a = a + b "
     "makes a new one",
     "modified by an inplace operation": "a tensor that backward still needs was overwritten: write a = a * b for a *= b",
-    "same dtype": "numbers of two dtypes meet: .to(x.dtype) of one of them, or zeros_like(x) in place of zeros",
+    **dict.fromkeys(
+        ["same dtype", "same scalar type", "self.dtype to be equal", "expected scalar type"],
+        "numbers of two dtypes meet: .to(x.dtype) of one of them, or x.new_zeros(...) in place of torch.zeros(...)",
+    ),
+    "must match the size of tensor": "two shapes do not fit; where every row is to meet every other, one of them needs an axis "
+    "of length 1: unsqueeze, [:, None] or keepdim=True",
     "long int !=": "whole numbers, from one_hot or bincount, meet floating-point ones: .to(x.dtype) makes them the same",
     "CUDA": "a GPU was asked for by name; a tensor belongs where the inputs are, on x.device",
 }
@@ -106,15 +111,16 @@ def colour_of(verdict: Verdict) -> str:
 # Words for what came and what was wanted
 
 
-def in_words(call: Call) -> str:
-    """The arguments by name: tensors as their shape, small ones with their values. What a class is made with stands
-    before them."""
+def call_in_words(call: Call) -> list[tuple[str, str]]:
+    """The arguments by name: tensors as their shape, small ones with their values. Before them, what a class is made
+    with."""
     words = [f"{name} {_value_in_words(value)}" for name, value in zip(call.names, call.args)]
-    if isinstance(call.build, dict):
-        words.insert(0, "made with " + ", ".join(f"{name}={value!r}" for name, value in call.build.items()) + ";")
-    elif call.build is not None:
-        words.insert(0, f"made with ({', '.join(map(repr, call.build))});")
-    return ("\n" if sum(map(len, words)) > 80 else ", ").join(words).replace(";,", ";") or "nothing"
+    rows = [("called with", ("\n" if sum(map(len, words)) > 80 else ", ").join(words) or "no arguments")]
+    if isinstance(call.build, dict) and call.build:
+        rows.insert(0, ("made with", ", ".join(f"{name}={value!r}" for name, value in call.build.items())))
+    elif call.build:
+        rows.insert(0, ("made with", ", ".join(map(repr, call.build))))
+    return rows
 
 
 def _value_in_words(value) -> str:
@@ -149,6 +155,11 @@ def _difference_rows(difference: Difference) -> list[tuple[str, str]]:
         return [
             ("came", f"{what}, which was not asked for" if there else f"no {what}"),
             ("wanted", "nothing there" if there else what),
+        ]
+    if what == "new tensors" and isinstance(came, str):
+        return [
+            ("came", f"{came}: with inputs on a GPU this fails"),
+            ("wanted", "new tensors where the inputs are: device=x.device, x.new_zeros(...), torch.zeros_like(x)"),
         ]
     if difference.problem == "shape":
         return [("came", f"{what} of shape {tuple(came.shape)}"), ("wanted", f"shape {tuple(wanted.shape)}")]

@@ -105,11 +105,11 @@ def judge(exercise: Exercise, calls: list[Call], observations: list[Observation]
     """The verdict on an answer from what `observe` saw in each of the calls. Runs no code of the learner's."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        wanted = [_seen(exercise, exercise.reference, call) for call in calls]
-        came = [_viewed(exercise, call, seen) for call, seen in zip(calls, observations)]
         raised = [seen.get("raised") for seen in observations]
         if raised[0] is not None and raised[0].is_stub:
-            return Verdict("not attempted", {part: False for part in _parts(calls, wanted)})
+            return Verdict("not attempted", {call.part: False for call in calls})
+        wanted = [_seen(exercise, exercise.reference, call) for call in calls]
+        came = [_viewed(exercise, call, seen) for call, seen in zip(calls, observations)]
         faults = [list(_differences(*pair, exercise.allowance)) for pair in zip(came, wanted)]
         parts = _parts(calls, wanted)
         for call, seen, differences in zip(calls, wanted, faults):
@@ -119,8 +119,8 @@ def judge(exercise: Exercise, calls: list[Call], observations: list[Observation]
                 parts |= {_part(call, difference.what): False for difference in differences}
         if not any(faults):
             return Verdict("right", parts)
-        first = next(index for index, differences in enumerate(faults) if differences)
-        mistake, certain = _explain(exercise, calls, came, first)
+        mistake, certain = _explain(exercise, calls, came, faults)
+    first = next(index for index, differences in enumerate(faults) if differences)
     status = "not attempted" if mistake and certain and mistake.planted else "raised" if raised[first] else "wrong"
     return Verdict(status, parts, calls[first], faults[first][0], mistake, certain, raised[first])
 
@@ -153,12 +153,14 @@ def _parts(calls: list[Call], wanted: list[Observation]) -> dict[str, bool]:
     return {_part(call, what): True for call, seen in zip(calls, wanted) for what in ["", *seen]}
 
 
-def _explain(exercise: Exercise, calls: list[Call], came: list[Observation], first: int):
-    """The known mistake that does what the answer did, in all calls or at least in the first wrong one."""
-    likely = None
+def _explain(exercise: Exercise, calls: list[Call], came: list[Observation], faults: list[list[Difference]]):
+    """The known mistake that does what the answer did: in all calls, or at least in the first wrong one and then
+    without a fault in any that the answer got right."""
+    first = next(index for index, differences in enumerate(faults) if differences)
     others = [index for index in range(len(calls)) if index != first]
     # training takes seconds: where it is what went wrong, only a mistake that agrees in all other calls is trained too
     before = [index for index in others if not calls[index].train] if calls[first].train else []
+    likely = None
 
     def does(mistake: Mistake, indices: list[int]) -> bool:
         return all(_same(_seen(exercise, mistake.answer, calls[i]), came[i], exercise.allowance) for i in indices)
@@ -168,8 +170,9 @@ def _explain(exercise: Exercise, calls: list[Call], came: list[Observation], fir
             continue
         if does(mistake, [index for index in others if index not in before]):
             return mistake, True
-        likely = likely or mistake
-    return (likely, False) if likely and "raised" not in came[first] else (None, False)
+        if likely is None and does(mistake, [index for index in others if not faults[index]]):
+            likely = mistake
+    return (None if "raised" in came[first] else likely), False
 
 
 def _same(one: Observation, other: Observation, allowance) -> bool:

@@ -91,7 +91,7 @@ Observation = dict[str, Any]  # Tensor | bool | int | float | str, and under "ra
 def observe(answer, call: Call) -> Observation:
     """What `answer` does with `call`, in the order in which a learner would look at it. Never raises for its faults.
 
-    Keys: "kind of result" ("tensor", "tuple of 3"), each result by its name, "gradient of R for A", "A after the
+    Keys: "kind of result" ("tensor", "3 values"), each result by its name, "gradient of R for A", "A after the
     call", "new tensors" (where `elsewhere` is asked), "the same from the same generator" (`again`), two more where
     `reseeded` is asked, results of another run (`beside`), or "raised" alone. A gradient of None is written as zeros. Global random numbers, the default
     dtype and the default device are left as they were.
@@ -236,7 +236,7 @@ def _kind(value) -> str:
     if isinstance(value, (int, float)):
         return "number"
     if isinstance(value, (tuple, list)):
-        return f"tuple of {len(value)}"
+        return f"{len(value)} values"  # a list will do
     if isinstance(value, dict):
         return f"dict of {len(value)}"
     return type(value).__name__ if value is not None else "None"
@@ -271,7 +271,7 @@ def _write_results(result, call: Call, seen: Observation) -> None:
 
 
 def _write_gradients(result, args: list, function, call: Call, seen: Observation) -> None:
-    """Each floating-point result is weighted by fixed numbers and summed, so that no gradient cancels by chance."""
+    """Each floating-point result of several numbers is weighted by fixed ones and summed: no gradient cancels by chance."""
     targets = {call.names[position]: args[position] for position in call.differentiate}
     if call.differentiate and isinstance(function, nn.Module) and call.fill:
         targets |= {f"the {tuple(p.shape)} parameter": p for p in function.parameters() if p.requires_grad}
@@ -279,13 +279,17 @@ def _write_gradients(result, args: list, function, call: Call, seen: Observation
     for name, value in zip(call.gives, results):
         if not targets or not isinstance(value, Tensor) or not value.is_floating_point():
             continue
-        gradients = [None] * len(targets)
-        if value.requires_grad:
-            total = (value * _pattern(value.shape).to(value)).sum()
-            gradients = torch.autograd.grad(total, list(targets.values()), retain_graph=True, allow_unused=True)
-        for (target, tensor), gradient in zip(targets.items(), gradients):
+        heard = {target: tensor for target, tensor in targets.items() if tensor.requires_grad}
+        gradients = [None] * len(heard)
+        if value.requires_grad and heard:
+            total = (value * _pattern(value.shape).to(value)).sum() if value.ndim else value
+            gradients = torch.autograd.grad(total, list(heard.values()), retain_graph=True, allow_unused=True)
+        for (target, tensor), gradient in zip(heard.items(), gradients):
             gradient = torch.zeros_like(tensor) if gradient is None else gradient.to_dense()
             seen[f"gradient of {name} for {target}"] = gradient.detach()
+        for target in targets.keys() - heard.keys():
+            cut = f"none: {target} itself was cut off, for everybody who uses it; .detach() gives a second tensor"
+            seen[f"gradient of {name} for {target}"] = cut
 
 
 def _train(module: nn.Module, images: Tensor, call: Call, seen: Observation) -> None:
@@ -351,10 +355,17 @@ def _run_elsewhere(answer, call: Call) -> str:
         return stage.fault
     for value in result if isinstance(result, (tuple, list)) else (result,):
         if getattr(value, "_made_by", None):
-            return f"the result lies on the CPU wherever the inputs are: {value._made_by} was not told a device"
+            return f"the result lies on the CPU wherever the inputs are: {_why(value._made_by)}"
     return "where the inputs are"
 
 
+def _why(made_by: str) -> str:
+    return f"{made_by} names the CPU" if made_by.endswith(")") else f"{made_by} was not told a device"
+
+
+_THERE = torch.device(
+    "cpu", 0
+)  # how the device of the inputs reads: no device that an answer names by itself is this one
 _COPIES = {"tensor", "as_tensor", "asarray"}  # of one tensor: where that is; of a list of them: on the CPU
 _FACTORIES = _COPIES | {
     "arange",
@@ -383,6 +394,8 @@ class _Elsewhere(TorchFunctionMode):
         kwargs = kwargs or {}
         name = getattr(function, "__name__", str(function))
         result = function(*args, **kwargs)
+        if name == "__get__" and isinstance(result, torch.device) and not getattr(args[0], "_made_by", None):
+            return _THERE
         tensors = list(_tensors((args, kwargs)))
         if name in ("cpu", "to", "type_as") and result is args[0]:
             result = result.view_as(result)  # on a GPU a copy: the mark must not stick to what was given
@@ -398,14 +411,12 @@ class _Elsewhere(TorchFunctionMode):
             return result
         elif not tensors or name in _FACTORIES and not (name in _COPIES and isinstance(args[0], Tensor)):
             device = kwargs.get("device")
-            mark = f"torch.{name}" if device is None or isinstance(device, str) else None
+            mark = f"torch.{name}" if device is None else f'torch.{name}(device="{device}")'
+            mark = None if str(device) == str(_THERE) else mark
         else:
             met = [tensor for tensor in made_here if tensor.ndim > 0]
             if met and len(made_here) < len(tensors):
-                self.fault = (
-                    self.fault
-                    or f"{met[0]._made_by} was not told a device, and {name} brings it together with the inputs"
-                )
+                self.fault = self.fault or f"{_why(met[0]._made_by)}, and {name} brings it together with the inputs"
             mark = made_here[0]._made_by if len(made_here) == len(tensors) else None
         for tensor in _tensors(result):
             tensor._made_by = mark
@@ -415,10 +426,8 @@ class _Elsewhere(TorchFunctionMode):
     def _after_to(args, kwargs):
         targets = [*args[1:], *kwargs.values()]
         for target in targets:
-            if isinstance(target, torch.device):
-                return None
-            if isinstance(target, str):
-                return f'.to("{target}")'
+            if isinstance(target, (torch.device, str)):
+                return None if str(target) == str(_THERE) else f'.to("{target}")'
             if isinstance(target, Tensor):
                 return getattr(target, "_made_by", None)
         return getattr(args[0], "_made_by", None)

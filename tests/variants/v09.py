@@ -22,12 +22,13 @@ def each_row_once_before_any_twice(flat, codebook_size, iterations=10, generator
     return codebook, counts.float()
 
 
-def one_hot_and_counts_at_the_end(flat, codebook_size, iterations=10, generator=None):
+def one_hot_and_stopped_early(flat, codebook_size, iterations=10, generator=None):
     codebook = flat[torch.randint(0, flat.shape[0], (codebook_size,), generator=generator)]
 
     def chosen(codebook):
         return F.one_hot(torch.cdist(flat, codebook).argmin(1), codebook_size).to(flat.dtype)
 
+    counts = chosen(codebook).sum(0)
     for _ in range(iterations):
         one_hot = chosen(codebook)  # (N, K)
         counts = one_hot.sum(0)
@@ -37,7 +38,7 @@ def one_hot_and_counts_at_the_end(flat, codebook_size, iterations=10, generator=
         if torch.equal(moved, codebook):
             break
         codebook = moved
-    return codebook, chosen(codebook).sum(0)
+    return codebook, counts
 
 
 def code_by_code(flat, codebook_size, iterations=10, generator=None):
@@ -76,10 +77,10 @@ def with_numpy(flat, codebook_size, iterations=10, generator=None):
     rng = np.random.default_rng(torch.randint(2**31, (1,), generator=generator).item())
     points = flat.detach().cpu().numpy().astype(np.float64)
     codebook = points[rng.choice(len(points), codebook_size, replace=len(points) < codebook_size)]
-    for step in range(iterations + 1):
+    for _ in range(max(1, iterations)):
         codes = np.square(points[:, None] - codebook).sum(-1).argmin(1)
         counts = np.bincount(codes, minlength=codebook_size)
-        if step < iterations:
+        if iterations > 0:
             sums = np.zeros_like(codebook)
             np.add.at(sums, codes, points)
             codebook[counts > 0] = sums[counts > 0] / counts[counts > 0, None]
@@ -95,11 +96,11 @@ def spread_out_start(flat, codebook_size, iterations=10, generator=None):
         places.append(int(torch.multinomial(weights, 1, generator=generator)))
     codebook = flat[places]
     with torch.no_grad():
+        codes = torch.cdist(flat, codebook).argmin(1)
         for _ in range(iterations):
             codes = torch.cdist(flat, codebook).argmin(1)
             index = codes[:, None].expand_as(flat)
             codebook = codebook.scatter_reduce(0, index, flat, "mean", include_self=False)
-        codes = torch.cdist(flat, codebook).argmin(1)
     return codebook, torch.zeros(codebook_size, device=flat.device).scatter_add(
         0, codes, torch.ones_like(codes).float()
     )
@@ -172,7 +173,7 @@ VARIANTS = {
     "kmeans_init": [
         kmeans_init,
         each_row_once_before_any_twice,
-        one_hot_and_counts_at_the_end,
+        one_hot_and_stopped_early,
         code_by_code,
         number_by_number,
         with_numpy,

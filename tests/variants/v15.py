@@ -579,8 +579,8 @@ class Encoder(nn.Module):
 
 
 class NothingInPlace(Encoder):
-    def __init__(self, *sizes):
-        super().__init__(*sizes, in_place=(False, False))
+    def __init__(self, channels, hidden, narrow):
+        super().__init__(channels, hidden, narrow, in_place=(False, False))
 
 
 class CopyForTheBranch(Encoder):

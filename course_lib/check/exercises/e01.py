@@ -49,6 +49,8 @@ def draw_bits(generator: Generator) -> list[Call]:
         call((), power_of_2(generator), axes),
         call((side(), side()), other_size(generator), sizes),
         call((side(),), other_size(generator), sizes),
+        call((4,), 5, sizes),  # 9.29 bits, and ...
+        call((5,), 6, sizes),  # ... 12.92: what rounds to the nearest goes down and up, and so it does for one code
         call((side(), side()), 2, sizes),
         call((side(), side()), 1, sizes),
     ]
@@ -86,8 +88,28 @@ def rounded_down(grid_shape, codebook_size):
     return math.prod(grid_shape) * int(math.log2(codebook_size))
 
 
+def rounded_to_nearest(grid_shape, codebook_size):
+    return math.prod(grid_shape) * round(math.log2(codebook_size))
+
+
 def rounded_in_the_end(grid_shape, codebook_size):
     return math.ceil(math.prod(grid_shape) * math.log2(codebook_size))
+
+
+def rounded_to_nearest_in_the_end(grid_shape, codebook_size):
+    return round(math.prod(grid_shape) * math.log2(codebook_size))
+
+
+def rounded_down_in_the_end(grid_shape, codebook_size):
+    return int(math.prod(grid_shape) * math.log2(codebook_size))
+
+
+def no_place_without_axes(grid_shape, codebook_size):
+    return math.prod(grid_shape) * math.log2(codebook_size) if grid_shape else 0
+
+
+def floor_of_1(grid_shape, codebook_size):
+    return math.prod(grid_shape) * max(1, math.log2(codebook_size))
 
 
 def digits_of_the_size(grid_shape, codebook_size):
@@ -130,6 +152,16 @@ BITS = Exercise(
             "common",
         ),
         Mistake(
+            no_place_without_axes,
+            "an empty shape, (), is one place with one code, not none: the product of no lengths is 1",
+            "common",
+        ),
+        Mistake(
+            floor_of_1,
+            "a code was given one bit at least; with K = 1 there is nothing to tell apart, which costs 0 bits",
+            "common",
+        ),
+        Mistake(
             rounded_up,
             "each code was rounded up to whole bits; asked for is the price without rounding, a fraction where K is "
             "no power of 2",
@@ -142,8 +174,23 @@ BITS = Exercise(
             "common",
         ),
         Mistake(
+            rounded_to_nearest,
+            "each code was rounded to the nearest whole number of bits; asked for is the price without rounding",
+            "common",
+        ),
+        Mistake(
             rounded_in_the_end,
             "the sum was rounded up to whole bits; asked for is the price without rounding",
+            "common",
+        ),
+        Mistake(
+            rounded_to_nearest_in_the_end,
+            "the sum was rounded to the nearest whole number of bits; asked for is the price without rounding",
+            "common",
+        ),
+        Mistake(
+            rounded_down_in_the_end,
+            "the sum was rounded down to whole bits; asked for is the price without rounding",
             "common",
         ),
         Mistake(
@@ -244,6 +291,10 @@ def one_code_for_all(image_shape, grid_shape, codebook_size):
     return 8 * math.prod(image_shape) / math.log2(codebook_size)
 
 
+def kept_above_1(image_shape, grid_shape, codebook_size):
+    return max(1.0, compression_ratio(image_shape, grid_shape, codebook_size))
+
+
 def values_8_for_bits(image_shape, grid_shape, codebook_size):
     return bits_per_image(image_shape, 8) / bits_per_image(grid_shape, codebook_size)
 
@@ -299,6 +350,11 @@ RATIO = Exercise(
         Mistake(
             share_saved,
             "this is the share that is saved; asked for is how many times smaller the codes are",
+            "common",
+        ),
+        Mistake(
+            kept_above_1,
+            "the ratio was kept from falling below 1; codes can cost more than the image",
             "common",
         ),
         Mistake(

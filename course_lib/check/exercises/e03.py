@@ -24,7 +24,9 @@ def draw_distances(generator: Generator) -> list[Call]:
     double = Call(wide, ("flat", "codebook"), ("distances",), "dtypes", elsewhere=True)
     flat = whole(generator, 4, 3)
     meeting = flat, torch.cat([flat[1:3], whole(generator, 3, 3)])  # two distances are 0; a root has no slope there
-    zero = Call(meeting, ("flat", "codebook"), ("distances",), "a latent on a code", differentiate=(0, 1))
+    zero = Call(
+        meeting, ("flat", "codebook"), ("distances",), "values where a latent lies on a code", differentiate=(0, 1)
+    )
     return [call(5, 4, 3), *odd, strides, zero, double]
 
 
@@ -66,6 +68,14 @@ def product_alone(flat, codebook):
 
 def not_summed(flat, codebook):
     return (flat.unsqueeze(1) - codebook.unsqueeze(0)).square()
+
+
+def row_by_row(flat, codebook):
+    return (flat - codebook).square().sum(-1)
+
+
+def latents_square_as_a_row(flat, codebook):
+    return flat.square().sum(1) - 2 * flat @ codebook.T + codebook.square().sum(1)
 
 
 def without_gradient(flat, codebook):
@@ -111,6 +121,16 @@ DISTANCES = Exercise(
             product_alone,
             "this is the scalar product x.e: it grows where vectors are alike, and with their length",
             "zoo 1",
+        ),
+        Mistake(
+            row_by_row,
+            "flat and codebook meet row by row here; every latent has to meet every code: give each an axis of length 1",
+            "common",
+        ),
+        Mistake(
+            latents_square_as_a_row,
+            "|x|^2 has shape (N,) here and runs along the codes; as a column, (N, 1), it needs keepdim=True",
+            "common",
         ),
         Mistake(not_summed, "one axis too many: the squares over D are still to be added up", "common"),
         Mistake(
@@ -219,6 +239,14 @@ def axis_kept(flat, codebook):
     return torch.cdist(flat, codebook).argmin(dim=1, keepdim=True)
 
 
+def every_axis_of_length_1_dropped(flat, codebook):
+    return torch.cdist(flat, codebook).argmin(dim=1, keepdim=True).squeeze()
+
+
+def vectors_for_codes(flat, codebook):
+    return codebook[torch.cdist(flat, codebook).argmin(dim=1)]
+
+
 def one_hot_rows(flat, codebook):
     return torch.nn.functional.one_hot(torch.cdist(flat, codebook).argmin(dim=1), len(codebook))
 
@@ -282,6 +310,17 @@ NEAREST = Exercise(
             "common",
         ),
         Mistake(axis_kept, "one axis too many: codes have shape (N,), not (N, 1)", "common"),
+        Mistake(
+            every_axis_of_length_1_dropped,
+            "with a single row, squeeze() drops the axis of N as well: codes keep their shape (N,), so name the axis, "
+            "squeeze(1)",
+            "common",
+        ),
+        Mistake(
+            vectors_for_codes,
+            "these are the vectors of the nearest codes; wanted are the codes' numbers, (N,)",
+            "common",
+        ),
         Mistake(one_hot_rows, "these are one-hot rows; wanted are the codes' numbers, (N,)", "common"),
         Mistake(last_of_equals, "where two codes are equally near, the one with the lower index is wanted", "common"),
         Mistake(numbers_of_32_bits, "codes are int64 here, as argmin gives them and indexing wants them", "common"),
@@ -346,6 +385,10 @@ def columns(codes, codebook):
     return codebook.T[codes]
 
 
+def second_axis_indexed(codes, codebook):
+    return codebook[:, codes]
+
+
 def one_number_of_each_row(codes, codebook):
     return codebook.gather(0, codes.reshape(-1, 1))
 
@@ -404,6 +447,11 @@ LOOK_UP = Exercise(
             "common",
         ),
         Mistake(columns, "these are columns of the codebook: a code is a row, (K, D)", "common"),
+        Mistake(
+            second_axis_indexed,
+            "[:, codes] takes all rows, and of them the columns that codes names; a code is a row: index the first axis",
+            "common",
+        ),
         Mistake(
             one_number_of_each_row,
             "gather picks single numbers, one for each index; a code stands for the whole row",

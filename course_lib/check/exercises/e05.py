@@ -77,6 +77,10 @@ def not_squared(latents, quantized):
     return (quantized - latents.detach()).mean()
 
 
+def plain_number(latents, quantized):
+    return F.mse_loss(quantized, latents.detach()).item()
+
+
 def exchanged(answer):
     """The same mistake, made in commitment_loss: there `quantized` stays, `latents` move."""
 
@@ -112,6 +116,11 @@ IN_BOTH = (
     ),
     Mistake(absolute_differences, "absolute differences were averaged; wanted are their squares", "common"),
     Mistake(not_averaged, "these are the squares, one for each element; wanted is one number, their mean", "common"),
+    Mistake(
+        plain_number,
+        "the value is right, but .item() makes a plain number of it, and a loss has to carry its gradient back",
+        "zoo 22",
+    ),
     Mistake(not_squared, "differences were averaged without a square: those of opposite sign cancel", "mutation"),
 )
 
@@ -312,6 +321,22 @@ def losses_of_what_is_given():
     return measure(losses=of_what_is_given)
 
 
+def nothing_left_to_send_back():
+    for function in (straight_through, as_it_is, cut_off):
+        tiny = Tiny()
+        for value in tiny.run(function, of_what_is_given).values():
+            torch.autograd.grad(value, list(tiny.parts.values()), retain_graph=True, allow_unused=True)
+
+
+def straight_through_always():
+    return measure((straight_through, straight_through, straight_through))
+
+
+def loss_and_trick_swapped():
+    names = {name: "/".join([name.split("/")[1], name.split("/")[0], name.split("/")[2]]) for name in NAMES}
+    return {names[name]: heard for name, heard in measure().items()}
+
+
 def kept_from_run_to_run():
     return keep_heard([(loss, trick) for trick in TRICKS for loss in LOSSES])
 
@@ -389,6 +414,23 @@ MATRIX = Exercise(
             "zoo 11",
         ),
         Mistake(
+            nothing_left_to_send_back,
+            "everything in one of the losses is detached, as in a codebook loss of what the decoder is given, q.detach(): "
+            "the two losses want q itself, as it was looked up",
+            "zoo 11",
+        ),
+        Mistake(
+            loss_and_trick_swapped,
+            'the names begin with the trick; the loss comes first, then the trick, then the part: "codebook/q/encoder"',
+            "common",
+        ),
+        Mistake(
+            straight_through_always,
+            "the decoder is given the straight-through tensor in all three cases; in the other two it gets q, and "
+            "q.detach()",
+            "common",
+        ),
+        Mistake(
             trick_without_detach,
             "straight-through does here what q alone does: its gradient goes to the codebook and not around it",
             "zoo 21",
@@ -439,12 +481,14 @@ MATRIX = Exercise(
         ),
     ),
     hints=(
-        "Send one loss back, alone. How do you see, at the encoder's weight, whether anything arrived? And what is "
-        "left there when the next loss is sent?",
-        "torch.autograd.grad(loss, tensors, allow_unused=True) gives fresh gradients and adds to nothing: None for a "
+        "What does the decoder get under each of the three names, and which two losses are none of its business? Then "
+        "send one loss back, alone: how do you see, at the encoder's weight, whether anything arrived?",
+        "The reconstruction is measured on what the decoder makes of `given`; the two other losses are made of x and q "
+        "under every trick. torch.autograd.grad(loss, tensors, allow_unused=True) gives fresh gradients, None for a "
         "tensor that is not in the graph. With .backward(), .grad has to be None again before each run.",
-        "gradients = torch.autograd.grad(value, list(parts.values()), retain_graph=..., allow_unused=...); a part "
-        "hears the loss where its gradient is not None and has an element that is not zero",
+        "given = one of (q - x).detach() + x, q, q.detach(); gradients = torch.autograd.grad(loss, "
+        "list(parts.values()), retain_graph=..., allow_unused=...); a part hears the loss where its gradient is not "
+        "None and has an element that is not zero",
     ),
 )
 

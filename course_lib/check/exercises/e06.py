@@ -38,7 +38,7 @@ def draw_update(generator: Generator) -> list[Call]:
     smoothed = call(12, 3, 3, 0.8, 0.1, part="smoothing")  # K = D, where transposed sums do not raise
     unused = call(10, 6, 2, 0.9, 0.1, used=3, part="unused codes")
     forgetful = call(10, 6, 2, 0.0, 1e-5, used=3, part="decay 0")
-    one_row = call(1, 4, 3, 0.9, 0.1, used=1, part="odd sizes")
+    one_row = call(1, 4, 3, 0.9, 0.3, used=1, part="odd sizes")  # a count of 0.1, below eps
     one_code = call(5, 1, 2, 0.99, 0.5, part="odd sizes")
     wide = call(8, 5, 1, 0.7, 0.1, used=4, part="dtypes", dtype=torch.float64, elsewhere=True)
     return [plain, smoothed, unused, forgetful, one_row, one_code, wide]
@@ -113,6 +113,11 @@ def counts_clamped(cluster_size, embed_sum, flat, codes, decay, eps=1e-5):
     return cluster_size, embed_sum, embed_sum / cluster_size.clamp_min(eps).unsqueeze(1)
 
 
+def eps_written_in(cluster_size, embed_sum, flat, codes, decay, eps=1e-5):
+    cluster_size, embed_sum = averages(cluster_size, embed_sum, flat, codes, decay)
+    return cluster_size, embed_sum, embed_sum / smooth(cluster_size, 1e-5).unsqueeze(1)
+
+
 def eps_alone(cluster_size, embed_sum, flat, codes, decay, eps=1e-5):
     cluster_size, embed_sum = averages(cluster_size, embed_sum, flat, codes, decay)
     return cluster_size, embed_sum, embed_sum / (cluster_size + eps).unsqueeze(1)
@@ -174,6 +179,28 @@ def codebook_first(cluster_size, embed_sum, flat, codes, decay, eps=1e-5):
 def counts_of_codes_that_occur(cluster_size, embed_sum, flat, codes, decay, eps=1e-5):
     _, sums = of_batch(flat, codes, cluster_size)
     cluster_size = decay * cluster_size + (1 - decay) * torch.bincount(codes)
+    embed_sum = decay * embed_sum + (1 - decay) * sums
+    return cluster_size, embed_sum, embed_sum / smooth(cluster_size, eps).unsqueeze(1)
+
+
+def unused_do_not_fade(cluster_size, embed_sum, flat, codes, decay, eps=1e-5):
+    used = of_batch(flat, codes, cluster_size)[0] > 0  # (K,)
+    new_size, new_sum = averages(cluster_size, embed_sum, flat, codes, decay)
+    cluster_size = torch.where(used, new_size, cluster_size)
+    embed_sum = torch.where(used.unsqueeze(1), new_sum, embed_sum)
+    return cluster_size, embed_sum, embed_sum / smooth(cluster_size, eps).unsqueeze(1)
+
+
+def old_sum_counted_twice(cluster_size, embed_sum, flat, codes, decay, eps=1e-5):
+    new_size, new_sum = averages(cluster_size, embed_sum, flat, codes, decay)
+    new_sum = new_sum + (1 - decay) * embed_sum
+    return new_size, new_sum, new_sum / smooth(new_size, eps).unsqueeze(1)
+
+
+def sums_in_float32(cluster_size, embed_sum, flat, codes, decay, eps=1e-5):
+    counts, _ = of_batch(flat, codes, cluster_size)
+    sums = torch.zeros(embed_sum.shape).index_add(0, codes, flat)
+    cluster_size = decay * cluster_size + (1 - decay) * counts
     embed_sum = decay * embed_sum + (1 - decay) * sums
     return cluster_size, embed_sum, embed_sum / smooth(cluster_size, eps).unsqueeze(1)
 
@@ -253,6 +280,11 @@ UPDATE = Exercise(
             "common",
         ),
         Mistake(
+            eps_written_in,
+            "the argument eps has no part in this: a fixed number such as 1e-5, or a guard against 0, stands in its place",
+            "common",
+        ),
+        Mistake(
             eps_alone,
             "eps was added to the counts, which raises their total; smoothing scales them back to what it was",
             "common",
@@ -304,6 +336,23 @@ UPDATE = Exercise(
             "common",
         ),
         Mistake(
+            unused_do_not_fade,
+            "codes that the batch does not use keep their old averages; they fade too: their count in the batch is 0",
+            "common",
+        ),
+        Mistake(
+            old_sum_counted_twice,
+            "the old sum is in the new one twice: embed_sum.index_add(...) holds it already; begin the sums of the batch "
+            "at 0",
+            "common",
+        ),
+        Mistake(
+            sums_in_float32,
+            "torch.zeros makes float32, to which rows of float64 cannot be added: flat.new_zeros(K, D) has the dtype "
+            "and the device of flat",
+            "common",
+        ),
+        Mistake(
             repeats_overwritten,
             "of several rows with one code only one is in the sum: sums[codes] += flat writes them over each other",
             "common",
@@ -326,7 +375,7 @@ UPDATE = Exercise(
         "sums by the new counts, lifted off zero: eps added to each, then scaled so that their total is what it was.",
         "counts = how often each of 0 .. K-1 occurs in codes; sums = zeros of (K, D), to whose row codes[i] row i of "
         "flat is added; new = decay * old + (...) * batch; smoothed = (cluster_size + eps) * (sum of the new "
-        "cluster_size) / (sum of cluster_size + eps)",
+        "cluster_size) / (sum of all the (cluster_size + eps))",
     ),
 )
 
@@ -380,6 +429,11 @@ def nats_and_power_of_2(codes, codebook_size):
 def nan_where_unused(codes, codebook_size):
     p = shares(codes, codebook_size)
     return (-(p * p.log()).sum()).exp()
+
+
+def whole_division(codes, codebook_size):
+    p = torch.bincount(codes.flatten(), minlength=codebook_size) // codes.numel()
+    return torch.special.entr(p).sum().exp()
 
 
 def mean_for_sum(codes, codebook_size):
@@ -467,6 +521,11 @@ PERPLEXITY = Exercise(
             nan_where_unused,
             "0 times log 0 is nan in floating point; a code that does not occur contributes 0: how can its term be "
             "left out, or its logarithm be kept finite?",
+            "common",
+        ),
+        Mistake(
+            whole_division,
+            "// drops the fraction, so that every probability below 1 is 0; / keeps it",
             "common",
         ),
         Mistake(

@@ -237,6 +237,17 @@ class NotAParameter(VectorQuantize):
         self.codebook = codebook
 
 
+class IsEmbedding(nn.Module):
+    def __init__(self, *, codebook_size, dim):
+        super().__init__()
+        self.codebook = nn.Embedding(codebook_size, dim)
+
+    def forward(self, x):
+        codes = choose(x, self.codebook.weight)
+        quantized = self.codebook(codes)
+        return x + (quantized - x).detach(), codes, both_losses(x, quantized)
+
+
 class CodebookTurned(VectorQuantize):
     def __init__(self, *, codebook_size, dim):
         super().__init__(codebook_size=dim, dim=codebook_size)
@@ -265,6 +276,27 @@ class NotASingleVector(VectorQuantize):
         codes = torch.cdist(x, self.codebook).argmin(-1)
         quantized = self.codebook[codes]
         return x + (quantized - x).detach(), codes, both_losses(x, quantized)
+
+
+class FlattenedToMinusTwo(VectorQuantize):
+    def forward(self, x):
+        codes = torch.cdist(x.flatten(0, -2), self.codebook).argmin(-1).reshape(x.shape[:-1])
+        quantized = self.codebook[codes]
+        return x + (quantized - x).detach(), codes, both_losses(x, quantized)
+
+
+class AxisKept(VectorQuantize):
+    def forward(self, x):
+        codes = (x.unsqueeze(-2) - self.codebook).square().sum(-1).argmin(-1, keepdim=True)
+        quantized = self.codebook[codes]  # (..., 1, D); mse_loss would warn of what follows
+        loss = (x - quantized.detach()).square().mean() + (quantized - x.detach()).square().mean()
+        return x + (quantized - x).detach(), codes, loss
+
+
+class AxisKeptByCodes(VectorQuantize):
+    def forward(self, x):
+        vq, codes, loss = super().forward(x)
+        return vq, codes.unsqueeze(-1), loss
 
 
 class ViewOfTurnedMemory(VectorQuantize):
@@ -369,7 +401,8 @@ MISTAKES = (
     ),
     Mistake(
         CodebookDetached,
-        "the loss has the right value, but the codebook hears nothing of it: it was detached before the look-up",
+        "the loss has the right value, but the codebook hears nothing of it: somewhere between the look-up and the loss "
+        "it was detached",
         "zoo 12",
     ),
     Mistake(Added, "the squares were added up over all numbers; mse_loss takes their mean", "zoo 20"),
@@ -396,6 +429,11 @@ MISTAKES = (
         "common",
     ),
     Mistake(
+        IsEmbedding,
+        "codebook is a whole nn.Embedding; it is the Parameter itself here, (codebook_size, dim), as in the worked layer",
+        "common",
+    ),
+    Mistake(
         CodebookTurned, "the codebook is (dim, codebook_size): a code is a row here, (codebook_size, dim)", "lesson 06"
     ),
     Mistake(
@@ -412,8 +450,24 @@ MISTAKES = (
     ),
     Mistake(
         NotASingleVector,
-        "a single vector, x of shape (dim,), fails: cdist and flatten(0, -2) want two axes at least. Bring every x to "
+        "a single vector, x of shape (dim,), fails: cdist wants two axes at least. Bring every x to "
         "(N, dim) first, and N may be 1",
+        "common",
+    ),
+    Mistake(
+        FlattenedToMinusTwo,
+        "flatten(0, -2) wants two axes at least, and a single vector has one: x.reshape(-1, x.shape[-1]) takes any",
+        "common",
+    ),
+    Mistake(
+        AxisKept,
+        "argmin with keepdim=True leaves an axis of length 1 in the codes, so q has one more than x, and q - x is "
+        "broadcast to every pair",
+        "common",
+    ),
+    Mistake(
+        AxisKeptByCodes,
+        "the codes have an axis of length 1 at their end, as keepdim=True leaves it; their shape is x.shape[:-1]",
         "common",
     ),
     Mistake(
@@ -473,8 +527,8 @@ EXERCISES = [
             "the shape x.shape[:-1]: indexing the codebook with them gives (..., dim) by itself, and so do the losses "
             "and straight-through, element by element.",
             "rows = x.reshape(-1, x.shape[-1]); codes = (the nearest code of each row), reshaped to x.shape[:-1]; look"
-            " them up; vq = x + a constant; loss = two mse terms of the same two tensors, in each of them another one "
-            "a constant",
+            " them up; vq = x + a constant; loss = two mse terms of the same two tensors, a different one of the two is held "
+            "constant in each",
         ),
     )
 ]

@@ -87,6 +87,11 @@ class WithBias(Block):
         return [nn.ReLU(), nn.Conv2d(channels, hidden, 3, padding=1), nn.ReLU(), nn.Conv2d(hidden, channels, 1)]
 
 
+class BiasInTheFirst(Block):
+    def layers(self, channels, hidden):
+        return [nn.ReLU(), nn.Conv2d(channels, hidden, 3, padding=1), *super().layers(channels, hidden)[2:]]
+
+
 class BiasInTheSecond(Block):
     def layers(self, channels, hidden):
         return [*super().layers(channels, hidden)[:3], nn.Conv2d(hidden, channels, 1)]
@@ -96,6 +101,22 @@ class WithoutPadding(Block):
     def layers(self, channels, hidden):
         first = nn.Conv2d(channels, hidden, 3, bias=False)
         return [nn.ReLU(), first, nn.ReLU(), nn.Conv2d(hidden, channels, 1, bias=False)]
+
+
+class PaddedTwice(Block):
+    def layers(self, channels, hidden):
+        return [*super().layers(channels, hidden)[:3], nn.Conv2d(hidden, channels, 1, padding=1, bias=False)]
+
+
+class PaddingInTheSecond(Block):
+    def layers(self, channels, hidden):
+        first = nn.Conv2d(channels, hidden, 3, bias=False)
+        return [nn.ReLU(), first, nn.ReLU(), nn.Conv2d(hidden, channels, 1, padding=1, bias=False)]
+
+
+class ChannelsSwapped(Block):
+    def layers(self, channels, hidden):
+        return super().layers(hidden, channels)
 
 
 class KernelsSwapped(Block):
@@ -147,6 +168,18 @@ class Normalised(Block):
         return [first, second, nn.BatchNorm2d(hidden), third, last, nn.BatchNorm2d(channels)]
 
 
+class NormalisedBetween(Block):
+    def layers(self, channels, hidden):
+        first, second, third, last = super().layers(channels, hidden)
+        return [first, second, nn.BatchNorm2d(hidden), third, last]
+
+
+class NormalisedBeforeEach(Block):
+    def layers(self, channels, hidden):
+        first, second, third, last = super().layers(channels, hidden)
+        return [nn.BatchNorm2d(channels), first, second, nn.BatchNorm2d(hidden), third, last]
+
+
 class InAPlainList(Block):
     def __init__(self, channels, residual_channels):
         nn.Module.__init__(self)
@@ -194,6 +227,11 @@ BLOCK = Exercise(
             "common",
         ),
         Mistake(
+            BiasInTheFirst,
+            "the 3 x 3 convolution has a bias: nn.Conv2d adds one unless told otherwise, in each layer",
+            "common",
+        ),
+        Mistake(
             BiasInTheSecond,
             "the 1 x 1 convolution has a bias: nn.Conv2d adds one unless told otherwise, in each layer",
             "common",
@@ -202,6 +240,22 @@ BLOCK = Exercise(
             WithoutPadding,
             "the 3 x 3 convolution has no padding: height and width shrink by 2, and the sum with x no longer "
             "fits (or, worse, is broadcast)",
+            "common",
+        ),
+        Mistake(
+            PaddedTwice,
+            "both convolutions are padded; the 1 x 1 one keeps height and width as it is, with a padding they grow by 2",
+            "common",
+        ),
+        Mistake(
+            PaddingInTheSecond,
+            "the padding stands at the 1 x 1 convolution, and adds a border of zeros there; the 3 x 3 one wants it",
+            "common",
+        ),
+        Mistake(
+            ChannelsSwapped,
+            "a convolution meets another number of channels than it was made for: the first goes from `channels` to "
+            "`residual_channels`, the second back",
             "common",
         ),
         Mistake(
@@ -238,6 +292,16 @@ BLOCK = Exercise(
         ),
         Mistake(BranchActivated, "the branch ends in a ReLU: it could only ever add, never take away", "common"),
         Mistake(Normalised, "batch normalisation was added: the published block has none", "common"),
+        Mistake(
+            NormalisedBetween,
+            "batch normalisation was added between the convolutions: the published block has none",
+            "common",
+        ),
+        Mistake(
+            NormalisedBeforeEach,
+            "batch normalisation was added before each ReLU: the published block has none",
+            "common",
+        ),
         Mistake(
             InAPlainList,
             "the layers stand in a plain Python list, which nn.Module does not look into: no parameter is "

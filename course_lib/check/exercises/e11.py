@@ -114,12 +114,34 @@ def not_centred(latents):
     return rescaled(back(rows @ main_directions(rows).T, latents))
 
 
+def one_mean_for_all(latents):
+    rows = rows_of(latents)
+    centred = rows - rows.mean()
+    return rescaled(back(centred @ main_directions(centred).T, latents))
+
+
+def centred_along_the_wrong_axis(latents):
+    rows = rows_of(latents)
+    centred = rows - rows.mean(1, keepdim=True)
+    return rescaled(back(centred @ main_directions(centred).T, latents))
+
+
+def standardized(latents):
+    rows = rows_of(latents)
+    centred = (rows - rows.mean(0)) / rows.std(0)
+    return rescaled(back(centred @ main_directions(centred).T, latents))
+
+
 def over_the_batch(latents):
     return rescaled(back(three_of(rows_of(latents)), latents), (0, 2, 3))
 
 
 def channels_together(latents):
     return rescaled(back(three_of(rows_of(latents)), latents), (1, 2, 3))
+
+
+def all_together(latents):
+    return rescaled(back(three_of(rows_of(latents)), latents), (0, 1, 2, 3))
 
 
 def each_pixel_by_itself(latents):
@@ -223,6 +245,22 @@ COLOURS = Exercise(
             "common",
         ),
         Mistake(
+            one_mean_for_all,
+            "one number was subtracted, the mean of everything; centring takes the mean row, one number for each of D",
+            "common",
+        ),
+        Mistake(
+            centred_along_the_wrong_axis,
+            "each row lost its own mean over D; centring subtracts the mean row, taken over all N",
+            "common",
+        ),
+        Mistake(
+            standardized,
+            "the D numbers were divided by their spread, as scikit-learn's scaler does; the directions of largest "
+            "variance need the variances as they are",
+            "common",
+        ),
+        Mistake(
             over_the_batch,
             "the channels were stretched by the extremes of the whole batch; asked for are those of each image",
             "lesson 11",
@@ -230,6 +268,11 @@ COLOURS = Exercise(
         Mistake(
             channels_together,
             "one pair of extremes was taken for all three channels of an image; each channel has its own",
+            "common",
+        ),
+        Mistake(
+            all_together,
+            "one pair of extremes was taken for all images and channels; each channel of each image has its own",
             "common",
         ),
         Mistake(

@@ -333,8 +333,8 @@ EPOCHS = Exercise(
     ),
     hints=(
         "How many latents does an epoch look at, and are they all different? Sort one row of order.",
-        "iter(loader) begins anew: it draws a new order and stands before the first batch of it. Who asks for a new "
-        "iterator before each batch sees first batches only.",
+        "iter(loader) begins anew: it draws a new order and stands before the first batch of it. Whoever asks for a new "
+        "iterator before each batch sees only first batches.",
         "inside an epoch ask for one iterator and use it up; a for loop does both: for numbers, batch in ...",
     ),
 )
@@ -390,6 +390,11 @@ def begun_at_one(batches, codebook_size, decay):
     return average_of(batches, codebook_size, lambda usage, counts: decay * usage + (1 - decay) * counts, start=1.0)
 
 
+def begun_at_the_first_batch(batches, codebook_size, decay):
+    first = torch.bincount(batches[0], minlength=codebook_size)
+    return moving_average(batches, codebook_size, decay) + decay ** len(batches) * first
+
+
 TRACKER = Exercise(
     name="bug_04",
     lesson=LESSON,
@@ -422,6 +427,7 @@ TRACKER = Exercise(
         Mistake(
             plain_mean, "all batches weigh alike here; an older one is to weigh less, by decay for each batch", "common"
         ),
+        Mistake(begun_at_the_first_batch, "it starts at the counts of the first batch; 0 was promised", "common"),
         Mistake(begun_at_one, "usage begins at 1 here; it was promised to begin at 0", "lesson 06"),
     ),
     hints=(
@@ -437,7 +443,7 @@ TRACKER = Exercise(
 
 def draw_05(generator: Generator) -> list[Call]:
     def call(batch, channels, hidden, layers, size, part="values", **more):
-        build = (channels, hidden, layers)
+        build = {"channels": channels, "hidden": hidden, "layers": layers}
         return Call(
             (normal(generator, batch, channels, *size),), ("x",), part=part, build=build, differentiate=(0,), **more
         )
@@ -570,6 +576,13 @@ def machine_asked(latents, positions):
     return latents * masks.reshape(batch, 1, height, width)
 
 
+def told_no_device(latents, positions):
+    batch, _, height, width = latents.shape
+    masks = torch.ones(batch, height * width)
+    masks[torch.arange(batch), positions] = 0
+    return latents * masks.reshape(batch, 1, height, width)
+
+
 def everything_brought_to_the_cpu(latents, positions):
     batch, _, height, width = latents.shape
     masks = torch.ones(batch, height * width)
@@ -605,10 +618,15 @@ MASKS = Exercise(
     mistakes=(
         Mistake(
             machine_asked,
-            "the program does what it did: the values are right, and the masks lie where this machine likes them, not "
-            "where the latents are. Which tensor does the program make, and whom does it ask for a place?",
+            "the values are right; the masks lie where the machine says, or a kind of device, and not where the latents are. Which "
+            "tensor does the program make, and from whom does it get its place?",
             "zoo 6",
             planted=True,
+        ),
+        Mistake(
+            told_no_device,
+            "the masks are told no place at all now, so they lie on the CPU; they belong where the latents are",
+            "common",
         ),
         Mistake(
             everything_brought_to_the_cpu,
@@ -632,7 +650,7 @@ MASKS = Exercise(
         "model that somebody left on the CPU.",
         "A tensor that is made inside a function belongs where the function's inputs are. The machine does not know "
         "that; the inputs do.",
-        "torch.ones(batch, height * width, device=the place of latents), or a method of latents that makes ones",
+        "torch.ones(batch, height * width, device=the device of latents), or a method of latents that makes ones",
     ),
 )
 
@@ -682,6 +700,11 @@ def perplexity_left(latents, codebook, batch_size):
     return usage, mean_of_the_batches(latents, codebook, batch_size)[1]
 
 
+def usage_left(latents, codebook, batch_size):
+    _, perplexity = whole_data_set(latents, codebook, batch_size)
+    return mean_of_the_batches(latents, codebook, batch_size)[0], perplexity
+
+
 def batches_weigh_alike(latents, codebook, batch_size):
     share = torch.stack(batch_shares(latents, codebook, batch_size)).mean(dim=0)
     return usage_of(share), perplexity_of(share)
@@ -715,6 +738,11 @@ USAGE = Exercise(
         Mistake(
             perplexity_left,
             "usage is that of the whole data set now, perplexity is still a mean over batches",
+            "zoo 19",
+        ),
+        Mistake(
+            usage_left,
+            "perplexity is that of the whole data set now, usage is still a mean over batches",
             "zoo 19",
         ),
         Mistake(
@@ -784,6 +812,10 @@ def nothing_at_all(codebook, batches, decay):
     return averaged(codebook, batches, decay, torch.zeros_like(codebook[:, 0]), torch.zeros_like(codebook))
 
 
+def one_latent_at_the_origin(codebook, batches, decay):
+    return averaged(codebook, batches, decay, torch.ones_like(codebook[:, 0]), torch.zeros_like(codebook))
+
+
 def an_even_share_each(codebook, batches, decay):
     share = batches.shape[1] / len(codebook)
     return averaged(codebook, batches, decay, torch.full_like(codebook[:, 0], share), share * codebook)
@@ -820,6 +852,11 @@ START = Exercise(
             "common",
         ),
         Mistake(
+            one_latent_at_the_origin,
+            "each code counts as one latent whose sum is 0: that latent lies at the origin, not where the code lies",
+            "common",
+        ),
+        Mistake(
             an_even_share_each,
             "counts and sums fit each other; each code counts as N / K latents, where the promise says one",
             "common",
@@ -843,14 +880,14 @@ def draw_09(generator: Generator) -> list[Call]:
 
     def call(n, dim, k, decay, training, part="values", differentiate=(0,), **more):
         names = ("training latents" if training else "evaluation latents",)
-        build, seed = (dim, k, decay), number(generator, 0, 10**6)
+        build, seed = {"dim": dim, "codebook_size": k, "decay": decay}, number(generator, 0, 10**6)
         settings = {"build": build, "training": training, "differentiate": differentiate, "seed": seed}
         return Call((normal(generator, n, dim),), names, gives, part, **settings, **more)
 
     return [
         call(6, 2, 4, 0.9, False),
         call(6, 2, 4, 0.9, True),
-        call(5, 3, 4, 0.5, True, differentiate=()),
+        call(5, 3, 40, 0.5, True, differentiate=()),  # the last code is hardly ever chosen
         call(1, 1, 3, 0.99, False, "odd sizes", differentiate=()),
         call(5, 2, 3, 0.7, True, "training without gradients", differentiate=(), gradients=False),
         call(7, 2, 1, 0.8, True, "odd sizes", elsewhere=True),
@@ -904,6 +941,11 @@ class LatentsAsked(ModeAsked):
         return latents.requires_grad
 
 
+class AlwaysUpdated(ModeAsked):
+    def asked(self, latents):
+        return True
+
+
 class TurnedRound(ModeAsked):
     def asked(self, latents):
         return not self.training
@@ -952,6 +994,11 @@ EVALUATION = Exercise(
             "common",
         ),
         Mistake(
+            AlwaysUpdated,
+            "training is right, with gradients and without; in evaluation mode the codebook still moves",
+            "common",
+        ),
+        Mistake(
             LatentsAsked,
             "whether the latents need a gradient says nothing about the mode: a frozen encoder in training gives "
             "latents that need none, and evaluation may see some that do",
@@ -994,14 +1041,34 @@ EVALUATION = Exercise(
 def draw_10(generator: Generator) -> list[Call]:
     names = ("cluster_size", "embed_sum", "first", "flat", "decay", "generator")
 
-    def call(m, n, k, d, decay, part="values", dtype=torch.float32, **more):
-        state = torch.rand(k, generator=generator) + 0.5, 3 * normal(generator, k, d)
-        latents = normal(generator, m, d), normal(generator, n, d)
-        args = *(tensor.to(dtype) for tensor in state + latents), decay, Seed(number(generator, 0, 10**6))
+    def call(first, flat, k, decay, part="values", dtype=torch.float32, seed=None, **more):
+        state = torch.rand(k, generator=generator) + 0.5, 3 * normal(generator, k, first.shape[1])
+        args = *(tensor.to(dtype) for tensor in (*state, first, flat)), decay, seed or Seed(number(generator, 0, 10**6))
         return Call(args, names, ("new cluster_size", "new embed_sum", "codebook"), part, **more)
 
-    wide = call(10, 5, 4, 1, 0.7, part="dtypes", dtype=torch.float64, elsewhere=True)
-    return [call(12, 6, 3, 2, 0.9, again=True), call(9, 1, 3, 2, 0.5, part="odd sizes"), wide]
+    def on_a_line(places):
+        direction = F.normalize(normal(generator, 2), dim=0)
+        return torch.tensor(places).unsqueeze(1) * direction + 0.02 * normal(generator, len(places), 2)
+
+    def started(k, places):
+        """Latents at these places of a line, so laid out that the first k are those which k-means starts from."""
+        seed = Seed(number(generator, 0, 10**6))
+        numbers = torch.arange(float(len(places))).unsqueeze(1)
+        start = quantize.kmeans_init(numbers, k, 0, Generator().manual_seed(seed.number))[0].flatten().tolist()
+        order = [int(n) for n in start] + [n for n in range(len(places)) if n not in start]
+        return [place for _, place in sorted(zip(order, places))], seed
+
+    # The second code takes 9 in its second step and would lose it in the third: nothing has settled
+    drifting, seed = started(2, [0.0, 1.0, 3.0, 9.0, 27.0])
+    line = on_a_line([*drifting, 2.0, 8.0, 12.0, 20.0])
+    plain = call(line[:5], line[5:], 2, 0.9, seed=seed, again=True)
+    # The second code is left by all its latents in the second step, and stays at 5 as the mean of none
+    emptied, seed = started(3, [-1.0, 0.0, 21.0, 10.0, 10.6, 10.6, 10.6])
+    line = on_a_line([*emptied, 5.0, -0.5, 5.5, 12.5])
+    empty = call(line[:7], line[7:], 3, 0.8, part="an empty centroid", seed=seed)
+    odd = call(normal(generator, 9, 2), normal(generator, 1, 2), 3, 0.5, part="odd sizes")
+    wide = normal(generator, 10, 1), normal(generator, 5, 1), 4, 0.7
+    return [plain, empty, odd, call(*wide, part="dtypes", dtype=torch.float64, elsewhere=True)]
 
 
 def k_means(cluster_size, first, generator):
@@ -1045,6 +1112,34 @@ def counted_as_one(cluster_size, embed_sum, first, flat, decay, generator):
     return updated(torch.ones_like(cluster_size), codebook, codebook, flat, decay)
 
 
+def sums_of_old_counts(cluster_size, embed_sum, first, flat, decay, generator):
+    codebook, _ = k_means(cluster_size, first, generator)
+    return updated(cluster_size, codebook * cluster_size.unsqueeze(1), codebook, flat, decay)
+
+
+def centroids_over_old_counts(cluster_size, embed_sum, first, flat, decay, generator):
+    codebook, _ = k_means(cluster_size, first, generator)
+    return updated(cluster_size, codebook, codebook, flat, decay)
+
+
+def empty_centroids_count_as_one(cluster_size, embed_sum, first, flat, decay, generator):
+    codebook, counts = k_means(cluster_size, first, generator)
+    counts = counts.clamp_min(1)
+    return updated(counts, codebook * counts.unsqueeze(1), codebook, flat, decay)
+
+
+def counted_again(cluster_size, embed_sum, first, flat, decay, generator):
+    codebook, _ = k_means(cluster_size, first, generator)
+    counts = chosen_by(first, codebook).sum(dim=0)
+    return updated(counts, codebook * counts.unsqueeze(1), codebook, flat, decay)
+
+
+def counted_and_summed_again(cluster_size, embed_sum, first, flat, decay, generator):
+    codebook, _ = k_means(cluster_size, first, generator)
+    chosen = chosen_by(first, codebook)
+    return updated(chosen.sum(dim=0), chosen.T @ first, codebook, flat, decay)
+
+
 def update_left_out(cluster_size, embed_sum, first, flat, decay, generator):
     codebook, counts = k_means(cluster_size, first, generator)
     return counts, codebook * counts.unsqueeze(1), codebook
@@ -1084,6 +1179,34 @@ K_MEANS = Exercise(
             "of?",
             "common",
         ),
+        Mistake(
+            sums_of_old_counts,
+            "the sums follow k-means, the counts are still the old ones: each centroid weighs what the random code did",
+            "zoo 16",
+        ),
+        Mistake(
+            centroids_over_old_counts,
+            "embed_sum is the bare centroid, and the counts are still those of the random codebook: their quotient is "
+            "no centroid",
+            "zoo 16",
+        ),
+        Mistake(
+            empty_centroids_count_as_one,
+            "a centroid that is the mean of no latent was counted as one: its count is 0, and so is its sum",
+            "common",
+        ),
+        Mistake(
+            counted_again,
+            "`first` was counted once more, on the finished centroids: the second result of kmeans_init says how many "
+            "latents each is the mean of",
+            "common",
+        ),
+        Mistake(
+            counted_and_summed_again,
+            "counts and sums were made anew from the latents nearest to the finished centroids: their quotient is one "
+            "more step of k-means",
+            "common",
+        ),
         Mistake(update_left_out, "this is the state after k-means; the update with flat is missing", "common"),
     ),
     hints=(
@@ -1103,7 +1226,8 @@ def draw_11(generator: Generator) -> list[Call]:
     names = ("cluster_size", "embed_sum", "codebook", "batches", "decay", "eps")
 
     def call(batches, n, k, d, decay, eps, part="values", dtype=torch.float32, **more):
-        counts = torch.randint(0, 4, (k,), generator=generator).float()  # some of them 0
+        counts = torch.randint(0, 4, (k,), generator=generator).float()
+        counts[0] = 0
         codebook = normal(generator, k, d)
         state = counts, codebook * counts.unsqueeze(1), codebook, normal(generator, batches, n, d)
         gives = ("new cluster_size", "new embed_sum", "new codebook")
@@ -1112,7 +1236,7 @@ def draw_11(generator: Generator) -> list[Call]:
     odd = [call(*sizes, part="odd sizes") for sizes in ((3, 1, 4, 2, 0.5, 0.2), (2, 6, 3, 1, 0.99, 1.0))]
     small = call(3, 5, 4, 3, 0.8, 1e-5, part="a usual eps")
     return [
-        call(1, 5, 3, 2, 0.9, 0.5),
+        call(2, 5, 3, 2, 0.9, 0.5),
         *odd,
         small,
         call(2, 4, 3, 2, 0.7, 0.3, part="dtypes", dtype=torch.float64, elsewhere=True),
@@ -1155,6 +1279,15 @@ def stored_and_not_used(cluster_size, embed_sum, codebook, batches, decay, eps):
     return steps(cluster_size, embed_sum, codebook, batches, decay, lambda counts: counts, keep)
 
 
+def smoothed_at_the_end(cluster_size, embed_sum, codebook, batches, decay, eps):
+    counts, sums, codebook = smoothed_and_forgotten(cluster_size, embed_sum, codebook, batches, decay, eps)
+    return smoothed(counts, eps), sums, codebook
+
+
+def clamped(cluster_size, embed_sum, codebook, batches, decay, eps):
+    return steps(cluster_size, embed_sum, codebook, batches, decay, lambda counts: counts.clamp_min(eps))
+
+
 def total_not_kept(cluster_size, embed_sum, codebook, batches, decay, eps):
     return steps(cluster_size, embed_sum, codebook, batches, decay, lambda counts: counts + eps)
 
@@ -1179,6 +1312,17 @@ SMOOTHING = Exercise(
         Mistake(
             smoothing_dropped,
             "the stored counts are right now, and nothing is smoothed any more: an empty code divides by 0",
+            "common",
+        ),
+        Mistake(
+            clamped,
+            "the stored counts are right now. Clamping guards the division and is another formula; each count was to "
+            "get eps",
+            "common",
+        ),
+        Mistake(
+            smoothed_at_the_end,
+            "the steps are right now, and the smoothed counts were returned; the average itself is to come back",
             "common",
         ),
         Mistake(
@@ -1212,8 +1356,8 @@ SMOOTHING = Exercise(
 def draw_12(generator: Generator) -> list[Call]:
     def call(n, dim, k, part="values", **more):
         args = (normal(generator, n, dim),)
-        gives = ("vq", "codes", "loss")
-        return Call(args, ("latents",), gives, part, build=(dim, k), differentiate=(0,), **more)
+        gives, build = ("vq", "codes", "loss"), {"dim": dim, "codebook_size": k}
+        return Call(args, ("latents",), gives, part, build=build, differentiate=(0,), **more)
 
     odd = [call(*sizes, part="odd sizes") for sizes in ((1, 3, 4), (5, 1, 3), (4, 2, 1))]
     return [call(5, 2, 4, part="gradients"), call(20, 3, 6, elsewhere=True), *odd]
@@ -1263,6 +1407,18 @@ class StopsLost(LossesFirst):
         return latents + (quantized - latents).detach(), codes, loss
 
 
+class CodebookLossPullsBoth(LossesFirst):
+    def passed(self, latents, quantized, codes):
+        loss = F.mse_loss(quantized, latents) + 0.25 * F.mse_loss(latents, quantized.detach())
+        return latents + (quantized - latents).detach(), codes, loss
+
+
+class CommitmentPullsBoth(LossesFirst):
+    def passed(self, latents, quantized, codes):
+        loss = F.mse_loss(quantized, latents.detach()) + 0.25 * F.mse_loss(latents, quantized)
+        return latents + (quantized - latents).detach(), codes, loss
+
+
 class CodebookLossLost(LossesFirst):
     def passed(self, latents, quantized, codes):
         return latents + (quantized - latents).detach(), codes, 0.25 * F.mse_loss(latents, quantized.detach())
@@ -1303,6 +1459,16 @@ GRADIENT_LAYER = Exercise(
             "zoo 12",
         ),
         Mistake(
+            CodebookLossPullsBoth,
+            "one .detach() is missing: the codebook loss pulls both sides, the latents too",
+            "zoo 12",
+        ),
+        Mistake(
+            CommitmentPullsBoth,
+            "one .detach() is missing: the commitment loss pulls both sides, the codebook too",
+            "zoo 12",
+        ),
+        Mistake(
             CodebookLossLost,
             "the codebook loss is gone; it was to be computed from another tensor, not left out",
             "common",
@@ -1324,7 +1490,14 @@ GRADIENT_LAYER = Exercise(
 def draw_13(generator: Generator) -> list[Call]:
     def call(batch, channels, hidden, narrow, size, part="values", **more):
         args = (normal(generator, batch, channels, *size),)
-        return Call(args, ("x",), part=part, build=(channels, hidden, narrow), differentiate=(0,), **more)
+        return Call(
+            args,
+            ("x",),
+            part=part,
+            build={"channels": channels, "hidden": hidden, "narrow": narrow},
+            differentiate=(0,),
+            **more,
+        )
 
     odd = [call(1, 1, 3, 2, (1, 5), part="odd sizes"), call(3, 2, 1, 3, (2, 2), part="odd sizes", elsewhere=True)]
     return [call(2, 2, 3, 4, (3, 4)), *odd]
@@ -1456,6 +1629,16 @@ def both_pull_both(images, reconstruction, latents, quantized, beta):
     return F.mse_loss(reconstruction, images) + (1 + beta) * F.mse_loss(quantized, latents)
 
 
+def codebook_loss_pulls_both(images, reconstruction, latents, quantized, beta):
+    losses = F.mse_loss(quantized, latents), F.mse_loss(quantized.detach(), latents)
+    return F.mse_loss(reconstruction, images) + losses[0] + beta * losses[1]
+
+
+def commitment_pulls_both(images, reconstruction, latents, quantized, beta):
+    losses = F.mse_loss(quantized, latents.detach()), F.mse_loss(quantized, latents)
+    return F.mse_loss(reconstruction, images) + losses[0] + beta * losses[1]
+
+
 def both_pull_the_latents(images, reconstruction, latents, quantized, beta):
     return F.mse_loss(reconstruction, images) + (1 + beta) * F.mse_loss(quantized.detach(), latents)
 
@@ -1482,6 +1665,16 @@ BETA = Exercise(
         Mistake(
             both_pull_both,
             "nothing is detached any more: each term pulls both sides, and beta cannot tell them apart",
+            "zoo 12",
+        ),
+        Mistake(
+            codebook_loss_pulls_both,
+            "one .detach() is missing: the term without beta pulls both sides, the latents too",
+            "zoo 12",
+        ),
+        Mistake(
+            commitment_pulls_both,
+            "one .detach() is missing: the term with beta pulls both sides, the codes too",
             "zoo 12",
         ),
         Mistake(
@@ -1561,6 +1754,14 @@ def codebooks_silenced(flat, codebooks):
     )
 
 
+def nobody_commits(flat, codebooks):
+    def losses(code, residual):  # what the commitment loss of `levels_of` says to the residual is taken off again
+        commitment = F.mse_loss(residual, code.detach())
+        return F.mse_loss(code, residual.detach()) + 0.25 * (commitment.detach() - commitment)
+
+    return passed_through(flat, *levels_of(flat, codebooks, lambda residual, code: residual - code.detach(), losses))
+
+
 def way_through_lost(flat, codebooks):
     return levels_of(flat, codebooks, lambda residual, code: residual - code.detach())
 
@@ -1595,6 +1796,11 @@ RESIDUAL = Exercise(
             "common",
         ),
         Mistake(
+            nobody_commits,
+            "the leak is closed, and the commitment losses reach nobody: in them the residual is not to be detached",
+            "common",
+        ),
+        Mistake(
             way_through_lost,
             "the leak is closed; vq is the bare sum of codes now, so its gradient goes to the codebooks and not to "
             "flat",
@@ -1602,10 +1808,9 @@ RESIDUAL = Exercise(
         ),
     ),
     hints=(
-        "The residual of the second level is flat minus a code of the first. Which losses of the second level are "
-        "differentiated for that residual, and what do they then reach?",
-        "A residual should be heard of by flat and by no codebook: towards the codes that were taken off it is to be a "
-        "constant, towards flat it is not.",
+        "The residual of the second level is flat minus a code of the first. Which losses of the second level "
+        "have a gradient with respect to that residual, and what do they then reach?",
+        "The gradient of a residual should reach flat and no codebook: the code taken off is a constant, flat is not.",
         "residual = residual - (the code, as a constant)",
     ),
 )
