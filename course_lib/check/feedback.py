@@ -31,7 +31,7 @@ def rows_of(exercise: Exercise, verdict: Verdict, hints_taken: int) -> list[tupl
         else:
             rows += _difference_rows(verdict.difference)
             if verdict.difference.what.startswith("gradient of"):
-                how = "autograd's gradient of your result; one of many numbers is first weighted by fixed random ones and summed"
+                how = "autograd's gradient of your result; one of many numbers is first summed, with fixed random weights"
                 rows.append(("how", how))
         if verdict.mistake:
             rows.append(("the cause" if verdict.certain else "likely cause", verdict.mistake.message))
@@ -158,7 +158,7 @@ def _difference_rows(difference: Difference) -> list[tuple[str, str]]:
         ]
     if what == "new tensors" and isinstance(came, str):
         return [
-            ("came", f"{came}: with inputs on a GPU this fails"),
+            ("came", f"{came}; on a GPU this fails"),
             ("wanted", "new tensors where the inputs are: device=x.device, x.new_zeros(...), torch.zeros_like(x)"),
         ]
     if difference.problem == "shape":
