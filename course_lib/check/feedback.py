@@ -31,7 +31,9 @@ def rows_of(exercise: Exercise, verdict: Verdict, hints_taken: int) -> list[tupl
         else:
             rows += _difference_rows(verdict.difference)
             if verdict.difference.what.startswith("gradient of"):
-                how = "autograd's gradient of your result; one of many numbers is first summed, with fixed random weights"
+                how = (
+                    "autograd's gradient of your result; one of many numbers is first summed, with fixed random weights"
+                )
                 rows.append(("how", how))
         if verdict.mistake:
             rows.append(("the cause" if verdict.certain else "likely cause", verdict.mistake.message))

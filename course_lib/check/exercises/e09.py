@@ -23,8 +23,6 @@ def where_drawn(rows: Tensor, flat: Tensor) -> str:
     gaps = torch.diff(places, append=places[:1] + len(flat))  # (M,); the last one leads round to the first
     if (gaps == len(flat)).any():
         return "one row for all"
-    if places[-1] < 2 * len(rows):
-        return "just the first"
     return "next to each other" if len(flat) - gaps.max() < 2 * len(rows) else "at random"
 
 
@@ -586,12 +584,6 @@ def first_latents(codebook, cluster_size, embed_sum, flat, threshold, generator=
     return restarted(codebook, cluster_size, embed_sum, flat[: len(codebook)], cluster_size < threshold, generator)
 
 
-def neighbouring_latents(codebook, cluster_size, embed_sum, flat, threshold, generator=None):
-    start = torch.randint(len(flat), (1,), generator=generator, device=flat.device)
-    places = (start + torch.arange(len(codebook), device=flat.device)) % len(flat)
-    return restarted(codebook, cluster_size, embed_sum, flat[places], cluster_size < threshold, generator)
-
-
 def each_latent_once(codebook, cluster_size, embed_sum, flat, threshold, generator=None):
     dead = cluster_size < threshold
     latents = flat[torch.randperm(len(flat), generator=generator)[: int(dead.sum())]]
@@ -715,12 +707,8 @@ RESTART = Exercise(
         ),
         Mistake(
             first_latents,
-            "the latents are always from the start of the batch; drawn from all N is what is wanted",
-            "common",
-        ),
-        Mistake(
-            neighbouring_latents,
-            "the drawn latents are neighbours in flat, often of one image; each is drawn by itself, from all N",
+            "the latents are neighbours in flat, its first ones or a stretch of it, often of one image; each is drawn by "
+            "itself, from all N",
             "common",
         ),
         Mistake(
