@@ -41,7 +41,7 @@ exercises-check: $(READY) ## test the exercises: stubs, solutions, known mistake
 	$(BIN)/python -m pytest tests/test_exercises.py
 
 check-proof: export CHECK_SEEDS ?= 100
-check-proof: $(READY) ## test the checks on 100 draws of inputs each, half an hour or more on two cores
+check-proof: $(READY) ## test the checks on 100 draws of inputs each, an hour on one core
 	$(BIN)/python -m pytest tests/test_proof.py
 
 # In a container one is root, which Jupyter refuses unless told.

@@ -124,7 +124,7 @@ DISTANCES = Exercise(
         ),
         Mistake(
             row_by_row,
-            "flat and codebook meet row by row here; every latent has to meet every code: give each an axis of length 1",
+            "flat and codebook meet row by row; every latent has to meet every code: give each an axis of length 1",
             "common",
         ),
         Mistake(
@@ -449,7 +449,7 @@ LOOK_UP = Exercise(
         Mistake(columns, "these are columns of the codebook: a code is a row, (K, D)", "common"),
         Mistake(
             second_axis_indexed,
-            "[:, codes] takes all rows, and of them the columns that codes names; a code is a row: index the first axis",
+            "[:, codes] picks columns, one number of every row; a code is a whole row: index the first axis",
             "common",
         ),
         Mistake(

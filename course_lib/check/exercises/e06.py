@@ -281,7 +281,7 @@ UPDATE = Exercise(
         ),
         Mistake(
             eps_written_in,
-            "the argument eps has no part in this: a fixed number such as 1e-5, or a guard against 0, stands in its place",
+            "the argument eps has no part in this: a fixed number, 1e-5 perhaps, or a guard against 0 takes its place",
             "common",
         ),
         Mistake(
@@ -342,8 +342,7 @@ UPDATE = Exercise(
         ),
         Mistake(
             old_sum_counted_twice,
-            "the old sum is in the new one twice: embed_sum.index_add(...) holds it already; begin the sums of the batch "
-            "at 0",
+            "the old sum is in the new one twice: embed_sum.index_add(...) holds it; begin the batch's sums at 0",
             "common",
         ),
         Mistake(

@@ -244,7 +244,7 @@ BLOCK = Exercise(
         ),
         Mistake(
             PaddedTwice,
-            "both convolutions are padded; the 1 x 1 one keeps height and width as it is, with a padding they grow by 2",
+            "both convolutions are padded; 1 x 1 keeps height and width by itself, and with a padding they grow by 2",
             "common",
         ),
         Mistake(
