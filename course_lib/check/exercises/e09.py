@@ -115,11 +115,10 @@ def properties_of_kmeans(call: Call, seen: Observation) -> Observation:
             seen["rows of flat among the codes"] = f"{int(each_row_among(flat, codebook).sum())} of {len(flat)}"
         if len(flat) > 100:
             seen["rows drawn"] = where_drawn(codebook, flat)
-    if (
-        isinstance(start, Tensor) and start.shape == codebook.shape and unsettled
-    ):  # among so many rows, rounding decides
+    known = isinstance(start, Tensor) and start.shape == codebook.shape
+    if known and unsettled:  # among so many rows, rounding decides about one or another
         seen["the step moves the codes"] = not torch.allclose(codebook, start.double(), rtol=1e-3)
-    elif isinstance(start, Tensor) and start.shape == codebook.shape:
+    elif known:
         wanted = start.double()
         for _ in range(iterations):
             wanted = assigned(flat, wanted)[1]
@@ -260,34 +259,26 @@ def one_step_too_few(flat, codebook_size, iterations=10, generator=None):
     return lloyd(flat, drawn(flat, codebook_size, generator), max(0, iterations - 1))
 
 
-def medians_for_means(flat, codebook_size, iterations=10, generator=None):
-    codebook = drawn(flat, codebook_size, generator)
+def code_by_code(flat, codebook, iterations, rule):
+    """Lloyd's steps in which a code goes where `rule` sends it, which gets its rows."""
     codes = torch.cdist(flat, codebook).argmin(1)
     for _ in range(iterations):
         codes = torch.cdist(flat, codebook).argmin(1)
         for k in codes.unique():
-            codebook[k] = flat[codes == k].median(0).values
-    return codebook, torch.bincount(codes, minlength=codebook_size).to(flat.dtype)
+            codebook[k] = rule(flat[codes == k])
+    return codebook, torch.bincount(codes, minlength=len(codebook)).to(flat.dtype)
+
+
+def medians_for_means(flat, codebook_size, iterations=10, generator=None):
+    return code_by_code(flat, drawn(flat, codebook_size, generator), iterations, lambda rows: rows.median(0).values)
 
 
 def mean_without_an_axis(flat, codebook_size, iterations=10, generator=None):
-    codebook = drawn(flat, codebook_size, generator)
-    codes = torch.cdist(flat, codebook).argmin(1)
-    for _ in range(iterations):
-        codes = torch.cdist(flat, codebook).argmin(1)
-        for k in codes.unique():
-            codebook[k] = flat[codes == k].mean()
-    return codebook, torch.bincount(codes, minlength=codebook_size).to(flat.dtype)
+    return code_by_code(flat, drawn(flat, codebook_size, generator), iterations, lambda rows: rows.mean())
 
 
 def sums_for_means(flat, codebook_size, iterations=10, generator=None):
-    codebook = drawn(flat, codebook_size, generator)
-    codes = torch.cdist(flat, codebook).argmin(1)
-    for _ in range(iterations):
-        codes = torch.cdist(flat, codebook).argmin(1)
-        for k in codes.unique():
-            codebook[k] = flat[codes == k].sum(0)
-    return codebook, torch.bincount(codes, minlength=codebook_size).to(flat.dtype)
+    return code_by_code(flat, drawn(flat, codebook_size, generator), iterations, lambda rows: rows.sum(0))
 
 
 def iterations_ignored(flat, codebook_size, iterations=10, generator=None):
