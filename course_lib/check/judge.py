@@ -101,14 +101,21 @@ def draw_calls(exercise: Exercise, seed: int) -> list[Call]:
     return exercise.draw(Generator().manual_seed(seed))
 
 
-def judge(exercise: Exercise, calls: list[Call], observations: list[Observation]) -> Verdict:
-    """The verdict on an answer from what `observe` saw in each of the calls. Runs no code of the learner's."""
+def judge(
+    exercise: Exercise, calls: list[Call], observations: list[Observation], look: Callable | None = None
+) -> Verdict:
+    """The verdict on an answer from what `observe` saw in each of the calls. Runs no code of the learner's.
+
+    look: `observe`, or what gives the same for the reference and the known mistakes: a memory, for a grader that asks
+    many answers with the same calls.
+    """
+    look = look or observe
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         raised = [seen.get("raised") for seen in observations]
         if raised[0] is not None and raised[0].is_stub:
             return Verdict("not attempted", {call.part: False for call in calls})
-        wanted = [_seen(exercise, exercise.reference, call) for call in calls]
+        wanted = [_viewed(exercise, call, look(exercise.reference, call)) for call in calls]
         came = [_viewed(exercise, call, seen) for call, seen in zip(calls, observations)]
         faults = [list(_differences(*pair, exercise.allowance)) for pair in zip(came, wanted)]
         parts = _parts(calls, wanted)
@@ -119,14 +126,10 @@ def judge(exercise: Exercise, calls: list[Call], observations: list[Observation]
                 parts |= {_part(call, difference.what): False for difference in differences}
         if not any(faults):
             return Verdict("right", parts)
-        mistake, certain = _explain(exercise, calls, came, faults)
+        mistake, certain = _explain(exercise, calls, came, faults, look)
     first = next(index for index, differences in enumerate(faults) if differences)
     status = "not attempted" if mistake and certain and mistake.planted else "raised" if raised[first] else "wrong"
     return Verdict(status, parts, calls[first], faults[first][0], mistake, certain, raised[first])
-
-
-def _seen(exercise: Exercise, answer: Callable, call: Call) -> Observation:
-    return _viewed(exercise, call, observe(answer, call))
 
 
 def _viewed(exercise: Exercise, call: Call, seen: Observation) -> Observation:
@@ -153,7 +156,7 @@ def _parts(calls: list[Call], wanted: list[Observation]) -> dict[str, bool]:
     return {_part(call, what): True for call, seen in zip(calls, wanted) for what in ["", *seen]}
 
 
-def _explain(exercise: Exercise, calls: list[Call], came: list[Observation], faults: list[list[Difference]]):
+def _explain(exercise: Exercise, calls: list[Call], came: list[Observation], faults: list[list[Difference]], look):
     """The known mistake that does what the answer did: in all calls, or at least in the first wrong one and then
     without a fault in any that the answer got right."""
     first = next(index for index, differences in enumerate(faults) if differences)
@@ -163,7 +166,8 @@ def _explain(exercise: Exercise, calls: list[Call], came: list[Observation], fau
     likely = None
 
     def does(mistake: Mistake, indices: list[int]) -> bool:
-        return all(_same(_seen(exercise, mistake.answer, calls[i]), came[i], exercise.allowance) for i in indices)
+        seen = ((_viewed(exercise, calls[i], look(mistake.answer, calls[i])), came[i]) for i in indices)
+        return all(_same(*pair, exercise.allowance) for pair in seen)
 
     for mistake in exercise.mistakes:
         if not does(mistake, [*before, first]):

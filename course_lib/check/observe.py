@@ -93,39 +93,81 @@ def observe(answer, call: Call) -> Observation:
 
     Keys: "kind of result" ("tensor", "3 values"), each result by its name, "gradient of R for A", "A after the
     call", "new tensors" (where `elsewhere` is asked), "the same from the same generator" (`again`), two more where
-    `reseeded` is asked, results of another run (`beside`), or "raised" alone. A gradient of None is written as zeros. Global random numbers, the default
-    dtype and the default device are left as they were.
+    `reseeded` is asked, results of another run (`beside`), or "raised" alone. A gradient of None is written as zeros.
+    Global random numbers, the default dtype and the default device are left as they were.
     """
+    return put_together(call, run_all(answer, call))
+
+
+def run_all(answer, call: Call) -> dict[str, Observation]:
+    """The runs that a call takes, each by itself; none after one that raised. What they add up to, `put_together` says:
+    for a grader in another process, which takes nobody's word for what is the same."""
+    seen: dict[str, Observation] = {}
+    for what, single in _runs(call).items():
+        seen[what] = _guarded(answer, single)
+        if "raised" in seen[what]:
+            break
+    return seen
+
+
+def _runs(call: Call) -> dict[str, Call]:
+    plain = replace(call, elsewhere=False, again=False, reseeded=False, beside=None)
+    runs = {"plain": plain}
+    if call.elsewhere:
+        runs["elsewhere"] = replace(plain, elsewhere=True)
+    if call.again:
+        runs["again"] = replace(plain, seed=call.seed + 1)
+    if call.reseeded:
+        args = tuple(Seed(value.number + 1) if isinstance(value, Seed) else value for value in call.args)
+        runs["reseeded"] = replace(plain, args=args, reseeded=True)
+    if call.beside:
+        position, value = call.beside
+        runs["beside"] = replace(plain, args=(*call.args[:position], value, *call.args[position + 1 :]))
+    return runs
+
+
+def put_together(call: Call, runs: dict[str, Observation]) -> Observation:
+    """One observation from those of the runs, comparisons between them included. `KeyError` where one is missing."""
+    raised = next((seen for seen in runs.values() if "raised" in seen), None)
+    if raised is not None:
+        return {"raised": raised["raised"]}
+    seen = dict(runs["plain"])
+
+    def same_as(other: Observation) -> bool:
+        return all(_equal(seen[name], other.get(name)) for name in call.gives if name in seen)
+
+    if call.elsewhere:
+        seen["new tensors"] = runs["elsewhere"]["new tensors"]
+    if call.again:
+        seen["the same from the same generator"] = same_as(runs["again"])
+    if call.reseeded:
+        seen["other results from another generator"] = not same_as(runs["reseeded"])
+        untouched = torch.Generator().manual_seed(call.seed).get_state()
+        seen["PyTorch's own random numbers untouched"] = _equal(runs["reseeded"].get(RANDOM_STATE), untouched)
+    if call.beside:
+        position, value = call.beside
+        other = runs["beside"]
+        seen |= {f"{r} with {call.names[position]} = {value}": other[r] for r in call.gives if r in other}
+    return seen
+
+
+RANDOM_STATE = "the state of PyTorch's own random numbers after the call"
+
+
+def _guarded(answer, call: Call) -> Observation:
+    """One run, from the global random numbers of `call.seed`; what an answer sets for the whole of PyTorch ends with it."""
     state, dtype, device = torch.default_generator.get_state(), torch.get_default_dtype(), torch.get_default_device()
     try:
         torch.default_generator.manual_seed(call.seed)  # torch.manual_seed sees to every kind of device: 1 ms a call
-        seen = _run(answer, call)
         if call.elsewhere:
-            torch.default_generator.manual_seed(call.seed)
-            seen["new tensors"] = _run_elsewhere(answer, call)
-        if call.again:
-            torch.default_generator.manual_seed(call.seed + 1)
-            other = _run(answer, call)
-            same = all(_equal(seen[name], other.get(name)) for name in call.gives if name in seen)
-            seen["the same from the same generator"] = same
+            return {"new tensors": _run_elsewhere(answer, call)}
+        seen = _run(answer, call)
         if call.reseeded:
-            torch.default_generator.manual_seed(call.seed)
-            before = torch.default_generator.get_state()
-            args = tuple(Seed(value.number + 1) if isinstance(value, Seed) else value for value in call.args)
-            other = _run(answer, replace(call, args=args))
-            same = all(_equal(seen[name], other.get(name)) for name in call.gives if name in seen)
-            seen["other results from another generator"] = not same
-            untouched = torch.equal(torch.default_generator.get_state(), before)
-            seen["PyTorch's own random numbers untouched"] = untouched
-        if call.beside:
-            torch.default_generator.manual_seed(call.seed)
-            position, value = call.beside
-            other = _run(answer, replace(call, args=(*call.args[:position], value, *call.args[position + 1 :])))
-            seen |= {f"{r} with {call.names[position]} = {value}": other[r] for r in call.gives if r in other}
+            seen[RANDOM_STATE] = torch.default_generator.get_state()
         return seen
     except (Exception, SystemExit) as error:
         return {"raised": _raised(error, answer)}
-    finally:  # what an answer sets for the whole of PyTorch ends with it
+    finally:
         torch.default_generator.set_state(state)
         torch.set_default_dtype(dtype)
         if torch.get_default_device() != device:

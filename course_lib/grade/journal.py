@@ -1,0 +1,104 @@
+"""Every verdict in a file as soon as it is known: a line of JSON each. Whoever is killed goes on where the file ends."""
+
+import json
+import os
+from datetime import date
+from pathlib import Path
+
+from course_lib.grade.questions import Finding
+
+NAME = "verdicts.jsonl"
+
+
+class InUse(RuntimeError):
+    """Another grader writes the same journal."""
+
+
+class Journal:
+    """The verdicts of one class. The first line says with which random draws, and by which checks, they were found.
+
+    seed:  of a run that was broken off, or the one given.
+    taken_over: how many verdicts were there already.
+    `InUse` where another process has it open; `OSError` where the folder cannot be written.
+    """
+
+    def __init__(self, folder: Path, seed: int, checks: str):
+        folder.mkdir(parents=True, exist_ok=True)
+        self.path = folder / NAME
+        self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        _lock(self._file, self.path)
+        head, lines = self._read()
+        if head.get("checks") != checks:
+            if lines:  # by other checks, or of nobody knows what: it is kept, and not believed
+                _put_aside(self.path)
+                os.ftruncate(self._file, 0)
+            elif os.fstat(self._file).st_size:
+                os.ftruncate(self._file, 0)
+            head, lines = {"checks": checks, "seed": seed, "begun": date.today().isoformat()}, []
+            self._append(head)
+        self.seed: int = head["seed"]
+        self._found: dict[tuple[str, str, str], Finding] = {}
+        for line in lines:
+            try:
+                found = Finding.from_line(line)
+            except (TypeError, ValueError, KeyError):
+                continue  # it is found out again
+            self._found[found.student, found.check, found.notebook] = found
+        self.taken_over = len(self._found)
+
+    def find(self, student: str, check: str, notebook: str, allowed: float) -> Finding | None:
+        """What is known and still holds: not a verdict that fell to the grader, nor one for want of time there is now."""
+        found = self._found.get((student, check, notebook))
+        if found is None or found.verdict == "not_graded" or (found.verdict == "timeout" and found.allowed < allowed):
+            return None
+        return found
+
+    def write(self, found: Finding) -> None:
+        self._append(found.as_line())
+        self._found[found.student, found.check, found.notebook] = found
+
+    def close(self) -> None:
+        os.close(self._file)
+
+    def _append(self, line: dict) -> None:
+        """One call of the system: a line is there or it is not, or it is the last and has no end."""
+        data = json.dumps(line).encode() + b"\n"
+        while data:
+            data = data[os.write(self._file, data) :]
+
+    def _read(self) -> tuple[dict, list[dict]]:
+        """The first line and the others. A last line without an end is cut off."""
+        data = self.path.read_bytes()
+        whole = data.rfind(b"\n") + 1
+        if whole < len(data):
+            os.ftruncate(self._file, whole)
+        lines = []
+        for line in data[:whole].splitlines():
+            try:
+                said = json.loads(line)
+            except (ValueError, RecursionError):
+                continue
+            if isinstance(said, dict):
+                lines.append(said)
+        head = lines[0] if lines and type(lines[0].get("seed")) is int else {}
+        return head, lines[1:] if head else lines
+
+
+def _put_aside(path: Path) -> None:
+    number = 1
+    while (aside := path.with_name(f"{path.name}.old-{number}")).exists():
+        number += 1
+    aside.write_bytes(path.read_bytes())
+    print(f"{path.name} was written by other checks than these; it is kept as {aside.name}, and all is graded anew")
+
+
+def _lock(file: int, path: Path) -> None:
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(file)
+        raise InUse(f"another grader is writing {path}; wait for its end, or name another folder with --out") from None

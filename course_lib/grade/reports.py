@@ -1,0 +1,248 @@
+"""What a class gets: the gradebook, a page and a Gradescope result for each student, tables for other systems."""
+
+import csv
+import hashlib
+import io
+import json
+import os
+import re
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from html import escape
+from pathlib import Path
+
+from course_lib.check import feedback
+from course_lib.grade.questions import Finding
+from course_lib.grade.submissions import shown
+
+
+@dataclass
+class Mark:
+    """One exercise of one student. lost: the share of the points that lateness costs."""
+
+    lesson: str
+    findings: list[Finding]
+    points: dict[str, float]  # by check: what it can bring
+    lost: float = 0.0
+    handed_in: datetime | None = None
+
+    @property
+    def graded(self) -> bool:
+        """False where a verdict is missing for reasons that are not the student's, or not clear: no marks, not zero."""
+        return all(found.verdict != "not_graded" for found in self.findings)
+
+    @property
+    def most(self) -> float:
+        return sum(self.points.values())
+
+    @property
+    def raw(self) -> float:
+        return sum(found.score * self.points[found.check] for found in self.findings)
+
+    @property
+    def score(self) -> float:
+        return self.raw * (1 - self.lost)
+
+
+@dataclass
+class Row:
+    """A student. notes: what the marks do not say."""
+
+    student: str
+    marks: list[Mark]
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def total(self) -> float:
+        return sum(mark.score for mark in self.marks if mark.graded)
+
+    def all_notes(self) -> list[str]:
+        said = list(self.notes)
+        for mark in self.marks:
+            reasons: dict[str, list[str]] = {}
+            for found in mark.findings:
+                if found.verdict != "pass":
+                    why = f": {found.rows[0][1]}" if found.verdict in ("not_graded", "blank") and found.rows else ""
+                    reasons.setdefault(f"{found.verdict}{why}", []).append(found.check)
+            said += [f"{', '.join(checks)}: {reason}" for reason, checks in reasons.items()]
+            if mark.lost:
+                said.append(f"{mark.lesson}: late, {mark.lost:.0%} lost")
+        return said
+
+
+def write_all(folder: Path, rows: list[Row], sandbox: str, canvas: "Roster | None" = None, nbgrader: bool = False) -> None:
+    """Every file whole or not at all; those of an earlier run are replaced."""
+    names = file_names(row.student for row in rows)
+    for row in rows:
+        write(folder / f"{names[row.student]}.json", json.dumps(gradescope(row), indent=1) + "\n")
+        write(folder / f"{names[row.student]}.html", page(row))
+    if nbgrader:
+        write(folder / "nbgrader.csv", as_csv(nbgrader_table(rows)))
+    if canvas:
+        write(folder / "canvas.csv", as_csv(canvas.table(rows)))
+    write(folder / "gradebook.csv", as_csv(gradebook(rows, sandbox)))
+
+
+def write(path: Path, text: str) -> None:
+    """Beside the old file, then in its place."""
+    with tempfile.NamedTemporaryFile(
+        "w", dir=path.parent, prefix=".part-", delete=False, encoding="utf-8", errors="backslashreplace", newline=""
+    ) as part:
+        part.write(text)
+    try:
+        os.chmod(part.name, 0o644)
+        os.replace(part.name, path)
+    except OSError:
+        os.unlink(part.name)
+        raise
+
+
+def file_names(students: Iterable[str]) -> dict[str, str]:
+    """A name for each student's files: his own, where any system can store it and no two are alike to one."""
+    names, taken = {}, set()
+    for student in students:
+        name = student
+        if not re.fullmatch(r"[\w@+=,()][\w .@+=,()-]{0,99}", student) or student[-1] in ". " or student.lower() in taken:
+            readable = re.sub(r"[^A-Za-z0-9]+", "-", student)[:40].strip("-")
+            name = f"{readable}-{hashlib.sha256(student.encode(errors='surrogatepass')).hexdigest()[:8]}"
+        names[student] = name
+        taken.add(name.lower())
+    return names
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Tables
+
+
+def as_csv(table: list[list]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([[_cell(value) for value in row] for row in table])
+    return text.getvalue()
+
+
+def _cell(value) -> str:
+    """Points without noise; a text that a spreadsheet would take for a formula gets an apostrophe before it."""
+    if isinstance(value, float):
+        return f"{value:.4f}".rstrip("0").rstrip(".")
+    text = "; ".join(shown(line) for line in str(value).splitlines())
+    return f"'{text}" if text.lstrip().startswith(("=", "+", "-", "@", "\N{FULLWIDTH EQUALS SIGN}")) else text
+
+
+def gradebook(rows: list[Row], sandbox: str) -> list[list]:
+    """An empty cell is an exercise that could not be graded; the notes say why, and the total leaves it out."""
+    lessons = [mark.lesson for mark in rows[0].marks] if rows else []
+    table = [["student", *lessons, "total", "out of", "sandbox", "notes"]]
+    for row in rows:
+        marks = [mark.score if mark.graded else "" for mark in row.marks]
+        most = float(sum(mark.most for mark in row.marks))
+        table.append([row.student, *marks, row.total, most, sandbox, " | ".join(row.all_notes())])
+    return table
+
+
+def nbgrader_table(rows: list[Row]) -> list[list]:
+    """As `nbgrader export` writes it."""
+    table = [
+        "assignment duedate timestamp student_id last_name first_name email raw_score late_submission_penalty score "
+        "max_score".split()
+    ]
+    for row in rows:
+        for mark in row.marks:
+            when = mark.handed_in.strftime("%Y-%m-%d %H:%M:%S") if mark.handed_in else ""
+            marks = [mark.raw, mark.raw * mark.lost, mark.score] if mark.graded else ["", "", ""]
+            table.append([mark.lesson, "", when, row.student, "", "", "", *marks, mark.most])
+    return table
+
+
+class Roster:
+    """Who is who in Canvas: from a gradebook that was exported there, or from the folders' names alone.
+
+    A folder is a student's if its name is the "SIS Login ID", the "SIS User ID", the "ID" or the "Student" of a line.
+    """
+
+    COLUMNS = ("Student", "ID", "SIS User ID", "SIS Login ID", "Section")
+
+    def __init__(self, exported: Path | None = None):
+        self.lines: list[dict[str, str]] = []
+        if exported:
+            with open(exported, encoding="utf-8-sig", newline="") as file:
+                reader = csv.DictReader(file)
+                missing = [name for name in ("Student", "ID", "Section") if name not in (reader.fieldnames or [])]
+                if missing:
+                    raise ValueError(f"{exported} has no column {', '.join(missing)}; wanted a gradebook exported from Canvas")
+                self.lines = [line for line in reader if line["ID"]]
+
+    def table(self, rows: list[Row]) -> list[list]:
+        lessons = [mark.lesson for mark in rows[0].marks] if rows else []
+        table = [[*self.COLUMNS, *lessons]]
+        table.append(["    Points Possible", "", "", "", "", *(mark.most for mark in (rows[0].marks if rows else []))])
+        for row in rows:
+            marks = [mark.score if mark.graded else "" for mark in row.marks]
+            table.append([*self._who(row.student), *marks])
+        return table
+
+    def _who(self, student: str) -> list[str]:
+        for column in ("SIS Login ID", "SIS User ID", "ID", "Student"):
+            for line in self.lines:
+                if line.get(column) == student:
+                    return [line.get(name) or "" for name in self.COLUMNS]
+        return [student, "", "", student, ""]
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# For one student
+
+
+def gradescope(row: Row) -> dict:
+    """Gradescope's results.json: a test for each check. What could not be graded is no test that failed."""
+    tests = []
+    for mark in row.marks:
+        for found in mark.findings:
+            most = mark.points[found.check]
+            test = {"name": found.check, "output": as_text(found), "output_format": "text", "visibility": "visible"}
+            if found.verdict != "not_graded":
+                score = round(found.score * most * (1 - mark.lost), 4)
+                test |= {"score": score, "max_score": round(most, 4)}
+                test["status"] = "passed" if found.verdict == "pass" else "failed"
+            tests.append(test)
+    said = [shown(note) for note in row.notes] + [f"{m.lesson}: late, {m.lost:.0%} lost" for m in row.marks if m.lost]
+    return {"score": round(row.total, 4), "tests": tests, "output": "\n".join(said), "stdout_visibility": "hidden"}
+
+
+def as_text(found: Finding) -> str:
+    return feedback.as_text(f"{found.title} ({found.verdict})", list(found.rows), "")
+
+
+STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 60em; margin: 2em auto; padding: 0 1em; color: #1f2328 }
+h1, h2 { font-weight: 600; line-height: 1.2 } h2 { margin-top: 1.6em; border-bottom: 1px solid #d1d9e0 }
+table.marks { border-collapse: collapse } table.marks td, table.marks th { padding: 2px 1.2em 2px 0; text-align: left }
+td.number { text-align: right; font-variant-numeric: tabular-nums }
+@media (prefers-color-scheme: dark) { body { background: #0d1117; color: #e6edf3 } }
+"""
+
+
+def page(row: Row) -> str:
+    """What came of each answer, as a check would have shown it. One file, no scripts, nothing from elsewhere."""
+    name = escape(shown(row.student))
+    lines = "".join(
+        f'<tr><td>{escape(mark.lesson)}</td><td class="number">{_cell(mark.score) if mark.graded else "not graded"}</td>'
+        f'<td class="number">of {_cell(mark.most)}</td><td>{f"late: {mark.lost:.0%} lost" if mark.lost else ""}</td></tr>'
+        for mark in row.marks
+    )
+    notes = "".join(f"<p>{escape(shown(note))}</p>" for note in row.notes)
+    answers = "".join(f"<h2>{escape(mark.lesson)}</h2>{''.join(map(_card, mark.findings))}" for mark in row.marks)
+    return (
+        f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>{name}</title>'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{STYLE}</style></head><body>'
+        f'<h1>{name}</h1><table class="marks">{lines}<tr><td><b>total</b></td><td class="number"><b>{_cell(row.total)}</b></td>'
+        f'<td class="number">of {_cell(float(sum(mark.most for mark in row.marks)))}</td><td></td></tr></table>'
+        f"{notes}{answers}</body></html>\n"
+    )
+
+
+def _card(found: Finding) -> str:
+    status = {"pass": "right", "blank": "not attempted", "not_graded": "not attempted"}.get(found.verdict, "wrong")
+    colour = feedback.COLOURS.get(status, feedback.AMBER)
+    return feedback.as_html(found.title, list(found.rows), "", colour, found.picture)

@@ -1,0 +1,167 @@
+"""The instructor's one small file: points, late work, private exercises. TOML; every table may be left out.
+
+    private = ["hidden/e90_mine.py"]     # files with exercises of one's own, seen from this file's folder
+
+    [points]
+    straight_through = 5                 # of one answer; 0: it is not asked
+    "05_three_losses" = 10               # of a whole exercise: its answers share it in their usual proportion
+
+    [late]
+    due = 2026-12-01T23:59:00            # or one for each exercise, in a table [late.due]
+    grace_minutes = 15
+    lost_per_day = 0.1                   # share of the points, for every day begun
+    most_lost = 0.5
+
+    [late.extra_days]
+    alice = 3
+"""
+
+import hashlib
+import importlib.util
+import math
+import sys
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from course_lib.check.exercises import EXERCISES
+from course_lib.check.judge import Exercise
+
+COURSE = Path(__file__).parent.parent
+
+
+class BadSettings(ValueError):
+    """Something in the settings cannot be used. The message names the file and the entry, and says what was wanted."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """exercises: all that can be graded, by the name of the answer. points: of each answer, 0 where it is not asked."""
+
+    exercises: dict[str, Exercise] = field(default_factory=lambda: dict(EXERCISES))
+    points: dict[str, float] = field(default_factory=lambda: {e.name: float(e.points) for e in EXERCISES.values()})
+    named: tuple[str, ...] = ()  # the lessons that the settings give points
+    private: tuple[Path, ...] = ()
+    due: dict[str, datetime] = field(default_factory=dict)  # by lesson; "" for those that are not named
+    grace: timedelta = timedelta()
+    lost_per_day: float = 0.0
+    most_lost: float = 1.0
+    extra_days: dict[str, float] = field(default_factory=dict)  # by student
+
+    def lessons(self) -> dict[str, list[str]]:
+        """The answers that are asked, by lesson, in the order of the course."""
+        found: dict[str, list[str]] = {}
+        for exercise in sorted(self.exercises.values(), key=lambda exercise: exercise.lesson):
+            if self.points[exercise.name] > 0:
+                found.setdefault(exercise.lesson, []).append(exercise.name)
+        return found
+
+    def lost_by(self, student: str, lesson: str, handed_in: datetime | None) -> float:
+        """The share of the points that is lost since the work was late, in [0, 1]."""
+        due = self.due.get(lesson, self.due.get(""))
+        if due is None or handed_in is None:
+            return 0.0
+        late = _local(handed_in) - _local(due) - timedelta(days=self.extra_days.get(student, 0))
+        if late <= self.grace:
+            return 0.0
+        return min(self.most_lost, self.lost_per_day * math.ceil(late / timedelta(days=1)))
+
+    def fingerprint(self) -> str:
+        """Changes when a check does: verdicts of other checks are not taken over."""
+        files = [*sorted((COURSE / "check").rglob("*.py")), COURSE / "quantize.py", COURSE / "models.py", *self.private]
+        return hashlib.sha256(b"\0".join(path.read_bytes() for path in files)).hexdigest()[:16]
+
+
+def load(path: Path | None) -> Settings:
+    """`BadSettings` for a file that is missing or says what nobody understands."""
+    if path is None:
+        return Settings()
+    try:
+        said = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadSettings(f"{path} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise BadSettings(f"{path} is not TOML: {error}") from None
+    _known(path, "the file", said, {"points", "late", "private"})
+    private = tuple((path.parent / _of_kind(path, "private", name, str)).resolve() for name in said.get("private", []))
+    exercises = dict(EXERCISES)
+    for file in private:
+        for exercise in _exercises_of(file):
+            if exercise.name in exercises:
+                raise BadSettings(f"{file}: there is an exercise {exercise.name} already; a name belongs to one answer")
+            exercises[exercise.name] = exercise
+    late = said.get("late", {})
+    _known(path, "[late]", late, {"due", "grace_minutes", "lost_per_day", "most_lost", "extra_days"})
+    due = late.get("due", {})
+    lessons = {exercise.lesson for exercise in exercises.values()}
+    due = due if isinstance(due, dict) else {"": due}
+    _known(path, "[late.due]", due, lessons | {""})
+    points = said.get("points", {})
+    _known(path, "[points]", points, lessons | exercises.keys())
+    for name, value in points.items():
+        _number(path, f"points.{name}", value)
+    return Settings(
+        exercises=exercises,
+        points=_shared_out(exercises, points),
+        named=tuple(sorted({exercises[name].lesson if name in exercises else name for name, p in points.items() if p})),
+        private=private,
+        due={lesson: _of_kind(path, "late.due", when, datetime) for lesson, when in due.items()},
+        grace=timedelta(minutes=_number(path, "late.grace_minutes", late.get("grace_minutes", 0))),
+        lost_per_day=_number(path, "late.lost_per_day", late.get("lost_per_day", 0), 1),
+        most_lost=_number(path, "late.most_lost", late.get("most_lost", 1), 1),
+        extra_days={
+            student: _number(path, f"late.extra_days.{student}", days)
+            for student, days in _of_kind(path, "late.extra_days", late.get("extra_days", {}), dict).items()
+        },
+    )
+
+
+def _shared_out(exercises: dict[str, Exercise], said: dict[str, float]) -> dict[str, float]:
+    points = {name: float(said.get(name, exercise.points)) for name, exercise in exercises.items()}
+    for lesson in said.keys() - exercises.keys():
+        names = [name for name, exercise in exercises.items() if exercise.lesson == lesson]
+        total = sum(points[name] for name in names) or 1.0
+        points |= {name: points[name] / total * said[lesson] for name in names}
+    return points
+
+
+def _exercises_of(path: Path) -> Iterable[Exercise]:
+    name = f"private_{path.stem}"
+    try:
+        spec = importlib.util.spec_from_file_location(name, path)
+        module = sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        found = list(module.EXERCISES)
+    except Exception as error:
+        raise BadSettings(f"{path} gives no list EXERCISES: {type(error).__name__}: {error}") from error
+    for exercise in found:
+        if not isinstance(exercise, Exercise):
+            raise BadSettings(f"{path}: EXERCISES holds {type(exercise).__name__}; wanted course_lib.check.judge.Exercise")
+    return found
+
+
+def _known(path: Path, where: str, said, wanted: set[str]) -> None:
+    if not isinstance(said, dict):
+        raise BadSettings(f"{path}: {where} is {type(said).__name__}; wanted a table")
+    for name in said.keys() - wanted:
+        raise BadSettings(f"{path}: {where} has {name!r}; wanted one of {', '.join(sorted(wanted - {''}))}")
+
+
+def _of_kind(path: Path, name: str, value, kind: type):
+    if not isinstance(value, kind):
+        raise BadSettings(f"{path}: {name} is {value!r}; wanted {kind.__name__}")
+    return value
+
+
+def _number(path: Path, name: str, value, most: float = math.inf) -> float:
+    if type(value) not in (int, float) or not 0 <= value <= most or math.isinf(value):
+        limit = f" to {most:g}" if math.isfinite(most) else " up"
+        raise BadSettings(f"{path}: {name} is {value!r}; wanted a number from 0{limit}")
+    return float(value)
+
+
+def _local(when: datetime) -> datetime:
+    """With a time zone: the machine's own where none is said."""
+    return when if when.tzinfo else when.astimezone()

@@ -1,0 +1,145 @@
+"""The notebooks that were handed in. Reading one runs nothing of it, and nothing in it can stop the others."""
+
+import hashlib
+import json
+import os
+import stat
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+
+MOST_FILE, MOST_CODE = 2**25, 2**20  # bytes of a notebook, characters of its code
+PASSED_OVER = {"__MACOSX", ".ipynb_checkpoints", ".git"}
+
+
+@dataclass(frozen=True)
+class Notebook:
+    """One exercise of one student. problem: why there is nothing to grade; then it has no cells.
+
+    there:     False where there is no such file, which is an answer: a blank one.
+    digest:    of the file's bytes: what was graded once need not be graded again.
+    handed_in: when, by timestamp.txt beside it (nbgrader writes one), else by the file's own time.
+    """
+
+    student: str
+    lesson: str
+    cells: tuple[dict, ...] = ()
+    digest: str = ""
+    there: bool = True
+    problem: str = ""
+    handed_in: datetime | None = None
+
+
+@dataclass
+class Student:
+    """One folder. notes: what else is to be said of it, in words."""
+
+    name: str
+    folder: Path
+    notes: list[str] = field(default_factory=list)
+    files: set[str] = field(default_factory=set)
+
+
+def students_in(folder: Path, leave_out: Path) -> list[Student]:
+    """Every folder in it, by name, whatever it is called. `OSError` where it cannot be read."""
+    found = []
+    for name in sorted(os.listdir(folder)):
+        place = folder / name
+        if name in PASSED_OVER or not place.is_dir() or place.resolve() == leave_out.resolve():
+            continue
+        student = Student(name, place)
+        try:
+            student.files = set(os.listdir(place))
+        except OSError as error:
+            student.notes.append(f"the folder cannot be read: {error.strerror}")
+        found.append(student)
+    return found
+
+
+def name_unknown_files(students: Iterable[Student], lessons: Iterable[str]) -> None:
+    """A note for each notebook whose name is no exercise's: work that would be lost in silence."""
+    known = {f"{lesson}.ipynb" for lesson in lessons}
+    for student in students:
+        strange = sorted(name for name in student.files if name.endswith(".ipynb") and name not in known)
+        if strange:
+            student.notes.append(f"not graded, as no exercise has this name: {', '.join(map(shown, strange))}")
+
+
+def read(student: Student, lesson: str) -> Notebook:
+    """Never raises for what a student did to the file."""
+    path = student.folder / f"{lesson}.ipynb"
+    if path.name not in student.files:
+        return Notebook(student.name, lesson, there=False, problem=f"no {path.name} was handed in")
+    try:
+        data, changed = _regular_file(path)
+        cells = _code_cells(data)
+        if not cells:
+            raise ValueError("it has no code cells")
+    except (OSError, ValueError, RecursionError, MemoryError) as error:
+        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error) or type(error).__name__
+        return Notebook(student.name, lesson, problem=f"{path.name} cannot be read: {why}")
+    digest = hashlib.sha256(data).hexdigest()[:16]
+    return Notebook(student.name, lesson, tuple(cells), digest, handed_in=_stamp(student) or changed)
+
+
+def shown(text: str) -> str:
+    """A stranger's text for a report: printable, without what a terminal or a table would act upon."""
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+
+
+def _regular_file(path: Path) -> tuple[bytes, datetime]:
+    """Its bytes and when it was changed. No link is followed, no pipe is waited for."""
+    if path.is_symlink():
+        raise ValueError("it is a link, not a file")
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+    with open(descriptor, "rb") as file:
+        about = os.fstat(descriptor)
+        if not stat.S_ISREG(about.st_mode):
+            raise ValueError("it is no regular file")
+        data = file.read(MOST_FILE + 1)
+    if len(data) > MOST_FILE:
+        raise ValueError(f"it has {about.st_size:,} bytes; {MOST_FILE:,} are the most. Clear the outputs and save it again")
+    return data, datetime.fromtimestamp(about.st_mtime, timezone.utc)
+
+
+def _code_cells(data: bytes) -> list[dict]:
+    """Number, source and tags of each code cell that can be understood."""
+    if not data.strip():
+        raise ValueError("it is empty")
+    try:
+        notebook = json.loads(data)
+    except ValueError:  # UnicodeDecodeError is one
+        raise ValueError("it is not JSON, or was cut off") from None
+    if not isinstance(notebook, dict) or not isinstance(notebook.get("cells"), list):
+        raise ValueError("it is not a notebook of format 4")
+    cells = []
+    for number, cell in enumerate(notebook["cells"], 1):
+        if not isinstance(cell, dict) or cell.get("cell_type") != "code":
+            continue
+        source = cell.get("source", "")
+        if isinstance(source, list):
+            source = "".join(line for line in source if isinstance(line, str))
+        if not isinstance(source, str):
+            continue
+        metadata = cell.get("metadata")
+        tags = metadata.get("tags") if isinstance(metadata, dict) else None
+        tags = [tag for tag in tags if isinstance(tag, str)] if isinstance(tags, list) else []
+        cells.append({"number": number, "source": source, "tags": tags})
+    length = sum(len(cell["source"]) for cell in cells)
+    if length > MOST_CODE:
+        raise ValueError(f"its cells hold {length:,} characters of code; {MOST_CODE:,} are the most")
+    return cells
+
+
+def _stamp(student: Student) -> datetime | None:
+    """What nbgrader writes on collecting: "2026-11-25 13:05:00.123456 UTC"."""
+    if "timestamp.txt" not in student.files:
+        return None
+    try:
+        text = _regular_file(student.folder / "timestamp.txt")[0][:100].decode().strip().removesuffix("UTC").strip()
+        when = datetime.fromisoformat(text)
+    except (OSError, ValueError) as error:
+        student.notes.append(f"timestamp.txt is no time: {shown(str(error))}")
+        return None
+    return when if when.tzinfo else when.replace(tzinfo=timezone.utc)

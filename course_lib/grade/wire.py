@@ -1,0 +1,92 @@
+"""What crosses the boundary of the sandbox: a header of JSON with a length before it, then safetensors. Never pickle.
+
+Both sides use this file; inside the sandbox it stands alone. What goes in may hold whatever a `Call` holds. What comes
+out is written by a stranger: `unpack` takes plain tensors, numbers, words, lists and dictionaries, and nothing else.
+"""
+
+import json
+import struct
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+LENGTH = struct.Struct(">I")
+MOST_HEADER, MOST = 2**21, 2**24  # bytes: of the header, and of a whole reply
+
+
+class Unacceptable(TypeError):
+    """A value of a kind that does not cross, or bytes that are no reply. The message says what came."""
+
+
+def pack(value) -> bytes:
+    """The bytes of a tree of tensors, numbers, words, None, tuples, lists, and dictionaries with words for keys.
+
+    Tensors keep the order of their axes in memory: what a transposed tensor does to `.view` is part of a question.
+    """
+    tensors: dict[str, Tensor] = {}
+    header = json.dumps(_plain(value, tensors)).encode()
+    try:
+        body = safetensors.torch.save(tensors)
+    except (KeyError, RuntimeError, ValueError, safetensors.SafetensorError) as error:
+        raise Unacceptable(f"a tensor of dtype {error.args[0] if error.args else '?'}") from None
+    return LENGTH.pack(len(header)) + header + body
+
+
+def unpack(data: bytes):
+    """What `pack` was given. `Unacceptable` for anything else, whoever wrote it."""
+    try:
+        (length,) = LENGTH.unpack_from(data)
+        if length > MOST_HEADER or len(data) > MOST:
+            raise ValueError(f"{length} bytes of header, {len(data)} in all")
+        start = LENGTH.size
+        tensors = safetensors.torch.load(data[start + length :])
+        return _rebuilt(json.loads(data[start : start + length]), tensors)
+    except (struct.error, ValueError, KeyError, TypeError, RecursionError, RuntimeError, safetensors.SafetensorError) as error:
+        raise Unacceptable(f"no reply of the kind that was wanted: {type(error).__name__}") from None
+
+
+def _plain(value, tensors: dict):
+    """The tree with a tagged list in place of what JSON does not have."""
+    kind = type(value)
+    if value is None or kind in (bool, int, float, str):
+        return value
+    if kind is Tensor:  # exactly: a subclass may answer as it likes
+        if value.layout != torch.strided or value.device.type != "cpu" or value.is_quantized or value.is_nested:
+            raise Unacceptable(f"a tensor of layout {value.layout} on {value.device}")
+        name, order = f"{len(tensors)}", _memory_order(value)
+        value = value.detach().resolve_conj().resolve_neg().permute(order)
+        tensors[name] = value.contiguous().clone()  # safetensors takes no shared memory
+        return ["tensor", name, order]
+    if kind in (tuple, list):
+        return [kind.__name__, [_plain(item, tensors) for item in value]]
+    if kind is dict and all(type(key) is str for key in value):
+        return ["dict", [[key, _plain(item, tensors)] for key, item in value.items()]]
+    raise Unacceptable(f"{kind.__module__}.{kind.__qualname__}")
+
+
+def _memory_order(value: Tensor) -> list[int]:
+    """The axes from the slowest in memory to the fastest."""
+    return sorted(range(value.ndim), key=lambda axis: -value.stride(axis))
+
+
+def _rebuilt(value, tensors: dict):
+    if not isinstance(value, list):
+        if isinstance(value, dict):
+            raise ValueError("a bare JSON object")
+        return value
+    kind, *rest = value
+    if kind == "tensor":
+        name, order = rest
+        return tensors[name].permute([order.index(axis) for axis in range(len(order))])
+    (items,) = rest
+    if kind == "dict":
+        return {_word(key): _rebuilt(item, tensors) for key, item in items}
+    return {"tuple": tuple, "list": list}[kind](_rebuilt(item, tensors) for item in items)
+
+
+def _word(key) -> str:
+    if not isinstance(key, str):
+        raise ValueError("a key that is no word")
+    return key

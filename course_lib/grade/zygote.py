@@ -1,0 +1,158 @@
+"""Waits with torch loaded and forks a process for each question, in which a stranger's code runs. Runs in the sandbox.
+
+It gets its settings, and the text of the other modules, on standard input; then questions. Replies leave on standard
+output. It never looks into a question or a reply. In a container it is process 1: nothing that it forked can signal it,
+and it can end everything else. With "fork": false it is itself the process of one question.
+"""
+
+import contextlib
+import ctypes
+import os
+import select
+import signal
+import struct
+import sys
+import time
+import types
+
+QUESTION = struct.Struct(">Qdd")  # bytes that follow, seconds it may take, bytes of memory it may have
+REPLY = struct.Struct(">BQ")  # how it ended, bytes that follow
+NO_MEMORY = 77  # exit status
+READY, REPLIED, TIMEOUT, DIED, TOO_LONG = range(5)  # DIED is followed by the wait status, in words
+
+
+def main(settings: dict) -> None:
+    """settings: "modules" (name -> source), "path" of packages, "readable" paths, "user" or None, "fork", and the
+    "most" bytes of a reply."""
+    questions, replies = _take_standard_streams()
+    if sys.platform == "linux":
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE):  # process 1 ignores what it has no handler for
+            signal.signal(number, signal.SIG_DFL)
+        ctypes.CDLL(None).prctl(4, 0)  # PR_SET_DUMPABLE: nobody may attach to it or read its memory
+    sys.path += settings["path"]
+    modules = {name: _module(name, source) for name, source in settings["modules"].items()}
+    inside, lockdown = modules["inside"], modules["lockdown"]
+    inside.warm_up()
+    mapped = lockdown.mapped()
+
+    def shut(seconds: float, memory: float) -> list[str]:
+        return lockdown.shut(settings["readable"], seconds, mapped + int(memory), settings["user"])
+
+    layers = b""
+    if sys.platform == "linux":  # what holds, found out by one that is shut in and asked
+        probe = lambda out: _write(out, " ".join(shut(5, 2**28)).encode())
+        layers = _in_a_child(probe, 5, questions, settings["most"])[1]
+        _end_all_others()
+    _write(replies, REPLY.pack(READY, len(layers)) + layers)
+    while head := _read(questions, QUESTION.size):
+        length, seconds, memory = QUESTION.unpack(head)
+        question = _read(questions, length)
+        if question is None:
+            break
+
+        def answer(out: int) -> None:
+            shut(seconds, memory)
+            _write(out, inside.answer(question))
+
+        if settings["fork"]:
+            how, reply = _in_a_child(answer, seconds, questions, settings["most"])
+            _write(replies, REPLY.pack(how, len(reply)) + reply)
+            _end_all_others()
+        else:  # whoever started this process watches over it
+            shut(seconds, memory)
+            reply = inside.answer(question)
+            _write(replies, REPLY.pack(REPLIED, len(reply)) + reply)
+            return
+
+
+def _take_standard_streams() -> tuple[int, int]:
+    """Descriptors for questions and replies; what else goes to or comes from standard streams meets nothing."""
+    questions, replies = os.dup(0), os.dup(1)
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for standard in (0, 1, 2):
+        os.dup2(nothing, standard)
+    os.close(nothing)
+    return questions, replies
+
+
+def _module(name: str, source: str) -> types.ModuleType:
+    module = sys.modules[name] = types.ModuleType(name)
+    exec(compile(source, f"{name}.py", "exec"), vars(module))
+    return module
+
+
+def _in_a_child(answer, seconds: float, questions: int, most: int) -> tuple[int, bytes]:
+    """How the question ended, and the reply as it came. The child writes to one pipe and has nothing else."""
+    end = time.monotonic() + seconds
+    source, target = os.pipe()
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            os.dup2(target, 3)
+            os.closerange(4, os.sysconf("SC_OPEN_MAX"))
+            answer(3)
+        except MemoryError:
+            status = NO_MEMORY
+        finally:
+            os._exit(status)
+    os.close(target)
+    reply, ended = bytearray(), os.pidfd_open(child)
+    waiting = [ended, questions, source]
+    try:
+        while ready := select.select(waiting, [], [], max(0, end - time.monotonic()))[0]:
+            if questions in ready:  # nobody writes between questions: the grader is gone
+                os._exit(1)
+            if source in ready:
+                piece = os.read(source, 2**16)
+                reply += piece
+                if len(reply) > most:
+                    return TOO_LONG, b""
+                if not piece and reply:
+                    return REPLIED, bytes(reply)
+                if not piece:
+                    waiting.remove(source)
+            elif ended in ready:
+                status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+                return (REPLIED, bytes(reply)) if reply else (DIED, _in_words(status).encode())
+        return TIMEOUT, b""
+    finally:
+        os.close(source)
+        os.close(ended)
+
+
+def _in_words(status: int) -> str:
+    if status == NO_MEMORY:
+        return "MemoryError"
+    if status >= 0:
+        return f"the process ended with exit status {status}"
+    with contextlib.suppress(ValueError):
+        return f"the process was ended by signal {signal.Signals(-status).name}"
+    return f"the process was ended by signal {-status}"
+
+
+def _end_all_others() -> None:
+    """Whatever the question left running. Process 1 alone may say so: elsewhere -1 would mean everything one owns."""
+    if os.getpid() == 1:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(-1, signal.SIGKILL)
+        with contextlib.suppress(ChildProcessError):
+            while True:
+                os.waitpid(-1, 0)
+
+
+def _read(source: int, count: int) -> bytes | None:
+    """Exactly so many bytes; None where the other side is gone."""
+    data = bytearray()
+    while len(data) < count:
+        piece = os.read(source, min(count - len(data), 2**20))
+        if not piece:
+            return None
+        data += piece
+    return bytes(data)
+
+
+def _write(target: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(target, data) :]
+
