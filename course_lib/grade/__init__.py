@@ -1,5 +1,6 @@
 """Grades notebooks that nobody trusts: `python -m course_lib.grade SUBMISSIONS --out OUT`.
 
+    grading       a class from the first question to the last row
     submissions   finds the notebooks, reads them, runs nothing
     questions     asks an answer in a sandbox, compares what came with the reference, and says what it was
     sandbox       a process that cannot reach anything: `container` builds it, `zygote` waits in it, `inside` is the

@@ -5,6 +5,7 @@ It knows the question and nothing of what would be right. It stands alone in the
 
 import ast
 import builtins
+import contextlib
 import dis
 import functools
 import importlib.abc
@@ -32,18 +33,19 @@ def warm_up() -> None:
 def answer(data: bytes) -> bytes:
     """The reply: a dictionary with "found", the number of candidates, and "syntax", "raised", "refused" or "runs".
 
-    data is a dictionary with
+    data is two dictionaries, joined. Of this student:
     name:      of the answer.
     cells:     of the notebook, in order: {"number": ..., "source": ..., "tags": [...]}, code alone.
-    calls:     what to call it with, the fields of a `Call` each; a `Seed` among the arguments is {"seed": ...}.
     candidate: which of the places that define the answer; 0 is the likeliest.
+    Of every student:
+    calls:     what to call it with, the fields of a `Call` each; a `Seed` among the arguments is {"number": ...}.
     given:     source of the module `course_lib.quantize`, as far as this exercise lets an answer use it.
     """
-    asked = wire.unpack(data)
+    asked, question = map(wire.unpack, wire.split(data))
     name, cells, candidate = asked["name"], asked["cells"], asked["candidate"]
-    calls = [_unpacked_call(call) for call in asked["calls"]]
+    calls = [_unpacked_call(call) for call in question["calls"]]
     torch.set_num_threads(1)
-    sys.meta_path.insert(0, _Course(asked["given"]))
+    sys.meta_path.insert(0, _Course(question["given"]))
     try:
         return wire.pack(_answer(name, cells, calls, candidate))
     except wire.Unacceptable as error:
@@ -131,19 +133,14 @@ def candidates(name: str, cells: list[dict]) -> list:
             faults[index] = tree
             continue
         try:
-            here = [Line(node, index, file) for node in tree.body]
-            _ = [line.code for line in here]  # some errors show only now: `return` outside a function
-            lines += here
-        except SyntaxError as error:
-            faults[index] = error
+            lines += [Line(node, index, file) for node in tree.body]
         except RecursionError:
             faults[index] = SyntaxError("Python cannot read this cell: it is nested too deeply")
     tagged = [index for index, cell in enumerate(cells) if f"answer:{name}" in cell["tags"]]
     defining = {line.cell for line in lines if name in line.binds and not line.imports}
     broken = {i for i in faults if i in tagged or re.search(rf"\b(def|class)\s+{name}\b", cells[i]["source"])}
     order = sorted(defining | broken, key=lambda index: (index in faults, index not in tagged, -index))
-    programs = [faults[i] if i in faults else _program(name, lines, i, whole=i in tagged) for i in order]
-    return programs[:MOST_CANDIDATES]
+    return [faults.get(i) or _program(name, lines, i, whole=i in tagged) for i in order[:MOST_CANDIDATES]]
 
 
 def _parsed(source: str, file: str):
@@ -159,18 +156,22 @@ def _parsed(source: str, file: str):
         return source, error
 
 
-def _program(name: str, lines: list[Line], cell: int, whole: bool) -> list[Line]:
+def _program(name: str, lines: list[Line], cell: int, whole: bool) -> "list[Line] | SyntaxError":
     own = [line for line in lines if line.cell == cell and (whole or name in line.binds)]
     chosen = set(own)
-    wanted = set().union(*(line.uses for line in own))
+    try:
+        wanted = set().union(*(line.uses for line in own))
+    except SyntaxError as error:  # one that a tree does not show: `return` outside a function
+        return error
     settled = set().union(*(line.binds for line in own)) | set(dir(builtins))
     while missing := wanted - settled:
         settled |= missing
         for sought in missing:
             there = [line for line in lines if sought in line.binds and line not in chosen]
             for line in [line for line in there if line.cell < cell] or there:
-                chosen.add(line)
-                wanted |= line.uses
+                with contextlib.suppress(SyntaxError):
+                    wanted |= line.uses
+                    chosen.add(line)
     chosen |= {line for line in lines if "*" in line.binds}
     return [line for line in lines if line in chosen]
 

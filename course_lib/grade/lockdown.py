@@ -13,10 +13,10 @@ import sys
 LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
-def shut(readable: list[str], seconds: float, address_space: int, user: int | None = None) -> list[str]:
+def shut(rules: int | None, seconds: float, address_space: int, user: int | None = None) -> list[str]:
     """Which layers hold from now on, for instance ["landlock", "limits", "seccomp"].
 
-    readable:      paths below which files may still be read.
+    rules:         from `files_to_read`.
     address_space: bytes that the process may map, see `mapped`.
     user:          a user and group to become, which root alone can; None: stay who it is.
     """
@@ -28,7 +28,7 @@ def shut(readable: list[str], seconds: float, address_space: int, user: int | No
         layers.append("own user")
     if LIBC:
         LIBC.prctl(38, 1, 0, 0, 0)  # PR_SET_NO_NEW_PRIVS
-        layers += ["landlock"] * _landlock(readable)
+        layers += ["landlock"] * (rules is not None and LIBC.syscall(RESTRICT_SELF, rules, 0) == 0)
     layers += ["limits"] * _limits(seconds, address_space)
     if LIBC:
         layers += ["seccomp"] * _seccomp()
@@ -85,19 +85,22 @@ def _limits(seconds: float, address_space: int) -> bool:
 # Landlock: files that may be read, nothing that may be written. For Linux 5.13 and later
 
 
-def _landlock(readable: list[str]) -> bool:
-    create, add, restrict = 444, 445, 446  # the same on all processors
-    version = LIBC.syscall(create, None, 0, 1)
+CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446  # the same on all processors
+
+
+def files_to_read(readable: list[str]) -> int | None:
+    """A descriptor of rules, under which files below these paths may be read and nothing may be written; None where
+    the kernel has no Landlock."""
+    version = LIBC.syscall(CREATE_RULESET, None, 0, 1) if LIBC else 0
     if version < 1:
-        return False
-    files = (1 << min(13 + (version >= 2) + (version >= 3) + (version >= 5), 16)) - 1
+        return None
+    files = (1 << (13 + (version >= 2) + (version >= 3) + (version >= 5))) - 1
     network = 0b11 if version >= 4 else 0
     scoped = 0b11 if version >= 6 else 0  # abstract sockets and signals reach no process outside
-    rules = ctypes.create_string_buffer(struct.pack("=QQQ", files, network, scoped))
     size = 24 if version >= 6 else 16 if version >= 4 else 8
-    ruleset = LIBC.syscall(create, rules, size, 0)
-    if ruleset < 0:
-        return False
+    rules = LIBC.syscall(CREATE_RULESET, ctypes.create_string_buffer(struct.pack("=QQQ", files, network, scoped)), size, 0)
+    if rules < 0:
+        return None
     execute_and_read, list_folder = 0b101, 0b1000
     for path in readable:
         try:
@@ -105,11 +108,9 @@ def _landlock(readable: list[str]) -> bool:
         except OSError:
             continue
         allowed = execute_and_read | (list_folder if os.path.isdir(path) else 0)
-        LIBC.syscall(add, ruleset, 1, ctypes.create_string_buffer(struct.pack("=Qi", allowed, place)), 0)
+        LIBC.syscall(ADD_RULE, rules, 1, ctypes.create_string_buffer(struct.pack("=Qi", allowed, place)), 0)
         os.close(place)
-    held = LIBC.syscall(restrict, ruleset, 0) == 0
-    os.close(ruleset)
-    return held
+    return rules
 
 
 # ----------------------------------------------------------------------------------------------------------------------

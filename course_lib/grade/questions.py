@@ -17,7 +17,7 @@ from course_lib.check import feedback
 from course_lib.check.exercises import EXERCISES
 from course_lib.check.judge import Exercise, draw_calls, judge
 from course_lib.check.observe import Call, Observation, Raised, Seed, observe, put_together
-from course_lib.grade import wire
+from course_lib.grade import wire, zygote
 from course_lib.grade.sandbox import Reply, Sandbox
 from course_lib.grade.submissions import Notebook, shown
 
@@ -69,6 +69,7 @@ class Examiner:
         self.seed = secrets.randbelow(2**31) if seed is None else seed
         self._lock = threading.RLock()
         self._calls: dict[str, list[Call]] = {}
+        self._questions: dict[str, bytes] = {}
         self._seen: dict[tuple, Observation] = {}
 
     def ask(self, notebook: Notebook, name: str, sandbox: Sandbox) -> Finding:
@@ -87,8 +88,10 @@ class Examiner:
 
     def seconds_for(self, name: str) -> float:
         """That a question about this answer may take."""
-        trains = any(call.train for call in self._calls_of(self.exercises[name]))
-        return self.seconds or (SECONDS_TRAINING if trains else SECONDS)
+        return self.seconds or (SECONDS_TRAINING if self.trains(name) else SECONDS)
+
+    def trains(self, name: str) -> bool:
+        return any(call.train for call in self._calls_of(self.exercises[name]))
 
     def _finding(self, notebook: Notebook, name: str, found: dict, seconds: float = 0.0, sandbox: str = "") -> Finding:
         about = {"student": notebook.student, "lesson": notebook.lesson, "check": name, "notebook": notebook.digest}
@@ -100,16 +103,8 @@ class Examiner:
         calls, seconds = self._calls_of(exercise), self.seconds_for(exercise.name)
         best, candidate, count = None, 0, 1
         while candidate < min(count, MOST_CANDIDATES):
-            question = wire.pack(
-                {
-                    "name": exercise.name,
-                    "cells": list(notebook.cells),
-                    "calls": [_as_tree(call) for call in calls],
-                    "candidate": candidate,
-                    "given": given(exercise.lesson),
-                }
-            )
-            reply = sandbox.ask(question, seconds, self.memory)
+            place = {"name": exercise.name, "cells": list(notebook.cells), "candidate": candidate}
+            reply = sandbox.ask(wire.join(wire.pack(place), self._packed(exercise)), seconds, self.memory)
             with self._lock:
                 found, count = self._weigh(exercise, calls, reply, seconds, count)
             if best is None or (found["score"], -_rank(found)) > (best["score"], -_rank(best)):
@@ -130,7 +125,7 @@ class Examiner:
             return _plain("crash", name, shown(reply.data.decode(errors="replace")[:200]) or "its process was gone"), count
         try:
             if reply.how == "too long":
-                raise wire.Unacceptable(f"a result of more than {wire.MOST >> 20} MiB")
+                raise wire.Unacceptable(f"a result of more than {zygote.MOST >> 20} MiB")
             said = wire.unpack(reply.data)
             if type(said) is not dict or type(said.get("found")) is not int:
                 raise wire.Unacceptable("no reply of the kind that was wanted")
@@ -172,6 +167,14 @@ class Examiner:
             if exercise.name not in self._calls:
                 self._calls[exercise.name] = draw_calls(exercise, self.seed)
             return self._calls[exercise.name]
+
+    def _packed(self, exercise: Exercise) -> bytes:
+        """What every student is asked alike."""
+        with self._lock:
+            if exercise.name not in self._questions:
+                calls = [_as_tree(call) for call in self._calls_of(exercise)]
+                self._questions[exercise.name] = wire.pack({"calls": calls, "given": given(exercise.lesson)})
+            return self._questions[exercise.name]
 
     def _look(self, answer, call: Call) -> Observation:
         """`observe`, with a memory. The calls are kept, so their identities stay theirs."""

@@ -1,6 +1,10 @@
-"""Where a stranger's code runs, and the talk with it: bytes in, bytes out, and how it ended."""
+"""Where a stranger's code runs, and the talk with it: bytes in, bytes out, and how it ended.
+
+This module does not wait for torch, so that a sandbox loads its own while the grader does.
+"""
 
 import contextlib
+import importlib.util
 import json
 import os
 import shutil
@@ -15,22 +19,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
-import torch
 
-from course_lib.grade import wire, zygote
+from course_lib.grade import zygote
 
 KINDS = ("bubblewrap", "namespaces", "process")  # the strongest that works here is taken
 NOBODY = 65534
 GRACE = 5.0  # seconds that a container may need beyond a question's own
 START = 120.0  # seconds in which torch must be loaded
+TRAINING = ("torch._dynamo", "vector_quantize_pytorch")  # what an optimiser loads, and what lesson 07 uses
 POLL = 0.02  # seconds between two looks at the memory of a bare process
 ENVIRONMENT = {
     "CUDA_VISIBLE_DEVICES": "",
-    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",  # large pages: a fork has less to copy
     "LANG": "C.UTF-8",
     "MALLOC_ARENA_MAX": "1",
     "OMP_NUM_THREADS": "1",
     "PYTHONMALLOC": "malloc",
+    "TORCHINDUCTOR_CACHE_DIR": "/",  # it wants a folder that is there, and writes nothing unless it compiles
 }
 BOOT = """
 import json, os
@@ -62,13 +66,16 @@ class Reply:
 class Sandbox:
     """A process that takes one question at a time. It is started when it is needed, and anew after it has ended.
 
-    kind:   one of KINDS; None: the strongest that works here, written there when it has been found.
+    kind:   one of KINDS; None: the strongest that works here, to be found out at the first start.
     hidden: folders that no answer may read, should they lie below something that it may.
-    layers: what holds inside, in words, once it has been started: "landlock limits seccomp".
+    layers: what else holds inside, in words, once it has been started: "landlock limits seccomp".
     """
 
     def __init__(self, kind: str | None = None, hidden: tuple[Path, ...] = ()):
         self.kind, self.hidden, self.layers = kind, hidden, ""
+        self.loaded: tuple[str, ...] = ()
+        self._kinds = [kind] if kind else list(KINDS)  # that may still turn out to work
+        self._faults: list[str] = []
         self._process: subprocess.Popen | None = None
         self._ready = False
 
@@ -81,32 +88,41 @@ class Sandbox:
             how, data = self._exchange(head + question)
         if bare or how is None:  # a bare process is for one question; while this one is judged, the next one loads
             self.close()
-            self._launch()
+            self.launch()
         if "how" in fate or how is None:
             return Reply(fate.get("how", "crash"))
         if how == zygote.DIED:
             return Reply("memory") if data == b"MemoryError" else Reply("crash", data)
         return Reply({zygote.REPLIED: "replied", zygote.TIMEOUT: "timeout"}.get(how, "too long"), data)
 
+    def launch(self) -> None:
+        """Lets it begin to load torch, and does not wait. `NoSandbox` where nothing is left to be tried."""
+        while self._process is None:
+            if not self._kinds:
+                raise NoSandbox("no sandbox can be started here; " + "; ".join(self._faults))
+            fault = self._begin(self._kinds[0])
+            if fault:
+                self._faults.append(f"{self._kinds.pop(0)}: {fault}")
+
     def start(self) -> None:
-        said = []
-        for kind in [self.kind] if self.kind else KINDS:
-            if self._ready:
-                return
-            if self._process is None:
-                self.kind = kind
-                fault = self._launch()
-                if fault:
-                    said.append(f"{kind}: {fault}")
-                    continue
+        """Waits until it can be asked. What has worked once is not exchanged for something weaker."""
+        tries = 3 if self.kind else 0
+        while not self._ready:
+            self.launch()
             with self._watched(START, None):
                 how, layers = self._exchange(b"")
-            self._ready, self.layers = how == zygote.READY, layers.decode(errors="replace")
-            if not self._ready:
-                said.append(f"{self.kind}: {self._last_words()}")
-                self.close()
-        if not self._ready:
-            raise NoSandbox("no sandbox can be started here; " + "; ".join(said))
+            if how == zygote.READY:
+                self._ready, self.kind, self.layers = True, self._kinds[0], layers.decode(errors="replace")
+                self._kinds = [self.kind]
+                self._load()
+                continue
+            self._faults.append(f"{self._kinds[0]}: {self._last_words()}")
+            self.close()
+            tries -= 1
+            if tries < 0:
+                self._kinds.pop(0)
+            elif tries == 0:
+                raise NoSandbox(f"the sandbox can no longer be started; {self._faults[-1]}")
 
     def close(self) -> None:
         process, self._process, self._ready = self._process, None, False
@@ -119,21 +135,32 @@ class Sandbox:
             process.stdout.close()
             self._said.close()
 
-    def _launch(self) -> str:
-        """Starts the process; it loads torch by itself. -> what keeps it from starting, or nothing."""
+    def _load(self) -> None:
+        """Modules that not every question should have to load itself: those that optimisers want take seconds."""
+        if self.loaded and self.kind != "process":
+            names = " ".join(self.loaded).encode()
+            with self._watched(START, None):
+                self._exchange(zygote.QUESTION.pack(len(names), 0, 0) + names)
+
+    def _begin(self, kind: str) -> str:
+        """Starts the process. -> what keeps it from starting, or nothing."""
         readable = readable_paths()
         hidden = [str(path) for path in self.hidden if any(path.is_relative_to(seen) for seen in readable)]
-        settings = {"readable": readable, "hidden": hidden}
-        command = _command(self.kind, settings)
+        command = _command(kind, {"readable": readable, "hidden": hidden})
         if isinstance(command, str):
             return command
-        mine = os.name == "posix" and self.kind == "process" and os.geteuid() == 0 and _all_may_read(settings["readable"])
-        settings |= {"user": NOBODY if mine else None, "fork": self.kind != "process", "most": wire.MOST}
+        nobody = kind == "process" and os.name == "posix" and os.geteuid() == 0 and _all_may_read(readable)
         here = Path(__file__).parent
         modules = {"observe": here.parent / "check/observe.py"}
         modules |= {name: here / f"{name}.py" for name in ("wire", "lockdown", "inside")}
-        settings["modules"] = {name: path.read_text(encoding="utf-8") for name, path in modules.items()}
-        settings |= {"path": _packages(), "zygote": Path(zygote.__file__).read_text(encoding="utf-8")}
+        settings = {
+            "zygote": Path(zygote.__file__).read_text(encoding="utf-8"),
+            "modules": {name: path.read_text(encoding="utf-8") for name, path in modules.items()},
+            "path": _packages(),
+            "readable": readable,
+            "user": NOBODY if nobody else None,
+            "fork": kind != "process",
+        }
         self._said = tempfile.TemporaryFile()
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._said,
@@ -153,7 +180,7 @@ class Sandbox:
             head = self._process.stdout.read(zygote.REPLY.size)
             if len(head) == zygote.REPLY.size:
                 how, length = zygote.REPLY.unpack(head)
-                if length > wire.MOST:
+                if length > zygote.MOST:
                     return zygote.TOO_LONG, b""
                 reply = self._process.stdout.read(length)
                 if len(reply) == length:
@@ -256,7 +283,7 @@ def readable_paths() -> list[str]:
 
 def _packages() -> list[str]:
     """The folders of installed packages."""
-    places = [sysconfig.get_path("purelib"), sysconfig.get_path("platlib"), str(Path(torch.__file__).parent.parent)]
+    places = [sysconfig.get_path("purelib"), sysconfig.get_path("platlib"), str(Path(importlib.util.find_spec("torch").origin).parent.parent)]
     return list(dict.fromkeys(places))
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 LENGTH = struct.Struct(">I")
-MOST_HEADER, MOST = 2**21, 2**24  # bytes: of the header, and of a whole reply
+MOST_HEADER = 2**21  # bytes
 
 
 class Unacceptable(TypeError):
@@ -38,13 +38,24 @@ def unpack(data: bytes):
     """What `pack` was given. `Unacceptable` for anything else, whoever wrote it."""
     try:
         (length,) = LENGTH.unpack_from(data)
-        if length > MOST_HEADER or len(data) > MOST:
-            raise ValueError(f"{length} bytes of header, {len(data)} in all")
+        if length > MOST_HEADER:
+            raise ValueError(f"{length} bytes of header")
         start = LENGTH.size
         tensors = safetensors.torch.load(data[start + length :])
         return _rebuilt(json.loads(data[start : start + length]), tensors)
     except (struct.error, ValueError, KeyError, TypeError, RecursionError, RuntimeError, safetensors.SafetensorError) as error:
         raise Unacceptable(f"no reply of the kind that was wanted: {type(error).__name__}") from None
+
+
+def join(first: bytes, second: bytes) -> bytes:
+    """Two packed trees as one message."""
+    return LENGTH.pack(len(first)) + first + second
+
+
+def split(data: bytes) -> tuple[bytes, bytes]:
+    """What `join` was given."""
+    (length,) = LENGTH.unpack_from(data)
+    return data[LENGTH.size : LENGTH.size + length], data[LENGTH.size + length :]
 
 
 def _plain(value, tensors: dict):
