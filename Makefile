@@ -2,6 +2,8 @@
 #   PYTHON=python3.12      which Python .venv is made from; to change it later, remove .venv
 #   WHEELHOUSE=wheelhouse  install from this folder, which `make wheelhouse` fills, without a network
 #   UPGRADE=--upgrade      let `make lock` move every pin to the newest version that fits
+#   SUBMISSIONS, OUT       what `make grade` grades, and where to; OPTIONS="--jobs 4 ..." are the command's others
+#   EXERCISE, SETTINGS     what `make gradescope` is for: EXERCISE=04_straight_through SETTINGS=grading.toml
 
 PYTHON ?= python3
 UV_VERSION := 0.13.6
@@ -15,7 +17,7 @@ export PYTHON WHEELHOUSE UV_VERSION BIN
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help course test lab exercises exercises-check check-proof bench outputs lock wheelhouse clean
+.PHONY: help course test lab exercises exercises-check check-proof grade gradescope bench outputs lock wheelhouse clean
 
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s%s\n", $$1, $$2 }' Makefile
@@ -47,6 +49,15 @@ check-proof: $(READY) ## test the checks on 100 draws of inputs each, an hour on
 # In a container one is root, which Jupyter refuses unless told.
 lab: $(READY) ## open JupyterLab at the first lesson
 	$(BIN)/python -m jupyterlab $(if $(filter 0,$(shell id -u)),--allow-root) --ServerApp.root_dir=. notebooks/01_*.ipynb
+
+grade: $(READY) ## grade a class: make grade SUBMISSIONS=folder OUT=folder; docs/instructors.md tells how
+	@$(if $(and $(SUBMISSIONS),$(OUT)),,echo "Say what to grade: make grade SUBMISSIONS=folder OUT=folder" >&2; exit 2)
+	@$(BIN)/python -m course_lib.grade "$(SUBMISSIONS)" --out "$(OUT)" $(OPTIONS)
+
+gradescope: $(READY) ## build the autograder for Gradescope: make gradescope EXERCISE=04_straight_through
+	@$(if $(EXERCISE),,echo "Say which exercise: make gradescope EXERCISE=04_straight_through" >&2; exit 2)
+	@$(BIN)/python tools/gradescope_zip.py build/gradescope.zip $(UV_VERSION) $(addprefix --exercise ,$(EXERCISE)) \
+	    $(if $(SETTINGS),--settings "$(SETTINGS)")
 
 bench: export OMP_WAIT_POLICY = ACTIVE# it wants the machine to itself
 bench: $(READY) ## measure the layer and the training, about 20 minutes on two cores, into benchmarks/RESULTS.md

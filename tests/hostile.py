@@ -5,7 +5,9 @@ source of the cell that carries the answer's tag, or several cells with their ta
 """
 
 import json
+from pathlib import Path
 
+PROJECT = Path(__file__).resolve().parent.parent
 NAME = "straight_through"
 LESSON = "04_straight_through"
 TAG = f"answer:{NAME}"
@@ -61,7 +63,7 @@ CELLS = {
     "abort": ("crash", does("import os\nos.abort()")),
     "kills_itself": ("crash", does("import os\nos.kill(os.getpid(), 9)")),
     "deep_recursion": ("raised", does("def f(n): return f(n + 1)\nf(0)")),
-    "deepest_recursion": ("crash memory", does("import sys\nsys.setrecursionlimit(10 ** 9)\ndef f(n): return f(n + 1) + sum([n])\nf(0)")),
+    "deepest_recursion": ("crash memory timeout", does("import sys\nsys.setrecursionlimit(10 ** 9)\ndef f(n): return f(n + 1) + sum([n])\nf(0)")),
     "kills_its_parent": ("raised", does("import os\nos.kill(os.getppid(), 9)")),
     "kills_everybody": ("raised", does("import os\nos.kill(-1, 9)")),
     "kills_process_1": ("raised", does("import os\nos.kill(1, 9)")),
@@ -134,7 +136,7 @@ CELLS = {
     "check_replaced": ("wrong", "import course_lib.check\ncourse_lib.check.check = lambda *a: True\n" + WRONG),
     "inputs_changed": ("wrong", "def straight_through(x, q):\n    x.data.copy_(q)\n    return x\n"),
     "inputs_made_equal": ("wrong", "def straight_through(x, q):\n    q.data.zero_(); x.data.zero_()\n    return (q - x) + x\n"),
-    "seeds_taken": ("wrong", "import torch\ntorch.manual_seed(0)\ntorch.randn = lambda *a, **k: torch.zeros(a)\n" + WRONG),
+    "seeds_taken": ("wrong", "import torch\ntorch.manual_seed(0)\ntorch.randn = lambda *a, **k: torch.zeros(*a)\n" + WRONG),
     # reading
     "reads_frames": (
         "wrong",
@@ -148,7 +150,7 @@ CELLS = {
     "imports_the_checks": ("raised", does("from course_lib.check.exercises import EXERCISES", then="return EXERCISES['straight_through'].reference(x, q)")),
     "finds_the_course": (
         "wrong",
-        does("import glob, sys\nfor r in ['/', *sys.path]:\n    for p in glob.glob(r + '/**/quantize.py', recursive=True) if r != '/' else []:\n        if 'course_lib' in p: return x + (q - x).detach()"),
+        does(f"import os, sys\nfor p in [{str(PROJECT)!r} + '/solutions', {str(PROJECT)!r} + '/course_lib', *(p + '/course_lib' for p in sys.path)]:\n    if os.path.exists(p) and os.listdir(p): return x + (q - x).detach()"),
     ),
     "connects": ("raised", does("import socket\nsocket.create_connection(('127.0.0.1', 80), 1)")),
     "traces": ("wrong", does("import ctypes\nlibc = ctypes.CDLL(None)\nif libc.ptrace(16, 1, 0, 0) == 0: return x + (q - x).detach()")),

@@ -165,7 +165,7 @@ def _row(student: submissions.Student, lessons: list[str], chosen: settings.Sett
         notebook, findings = run.results[student.name, lesson]
         points = {name: chosen.points[name] for name in chosen.lessons()[lesson]}
         lost = chosen.lost_by(student.name, lesson, notebook.handed_in)
-        marks.append(reports.Mark(lesson, findings, points, lost, notebook.handed_in))
+        marks.append(reports.Mark(lesson, findings, points, lost, notebook.handed_in, chosen.partial_credit))
     return reports.Row(student.name, marks, list(dict.fromkeys(student.notes)))
 
 

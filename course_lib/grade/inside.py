@@ -20,6 +20,7 @@ import torch
 import wire
 
 MOST_CANDIDATES = 3
+MOST_RESULTS = 2**23  # bytes, over all calls
 
 
 def warm_up() -> None:
@@ -70,7 +71,7 @@ def _answer(name: str, cells: list[dict], calls: list, candidate: int) -> dict:
         return found | {"raised": _raised(error, program)} if error else {"found": 0}
     if not callable(space[name]):
         return found | {"refused": f"{name} is of type {type(space[name]).__name__}, no function or class"}
-    runs = []
+    runs, room = [], MOST_RESULTS
     for call in calls:
         try:
             seen = observe.run_all(space[name], call)
@@ -79,6 +80,9 @@ def _answer(name: str, cells: list[dict], calls: list, candidate: int) -> dict:
         except BaseException as error:  # KeyboardInterrupt, or a stranger's own
             return found | {"raised": _raised(error, program)}
         for observation in seen.values():
+            room -= _size(observation)
+            if room < 0:
+                raise wire.Unacceptable(f"results of more than {MOST_RESULTS >> 20} MiB")
             if "raised" in observation:
                 raised = observation["raised"]
                 observation["raised"] = [raised.kind, raised.message[:2000], raised.line, raised.source[:500]]
@@ -86,6 +90,12 @@ def _answer(name: str, cells: list[dict], calls: list, candidate: int) -> dict:
         if runs[0]["plain"].get("raised", [""])[0] == "NotImplementedError":
             break  # most likely the stub, which would say the same each time
     return found | {"runs": runs}
+
+
+def _size(observation: dict) -> int:
+    """Bytes, about."""
+    tensors = [value for value in observation.values() if type(value) is torch.Tensor]
+    return 100 * len(observation) + sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
 # ----------------------------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import os
 import platform
 import struct
 import sys
+import time
 
 LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
@@ -63,7 +64,7 @@ def _limits(seconds: float, address_space: int) -> bool:
         return False
     wanted = {
         "RLIMIT_AS": address_space,
-        "RLIMIT_CPU": int(seconds) + 2,
+        "RLIMIT_CPU": int(time.process_time() + seconds) + 2,
         "RLIMIT_CORE": 0,
         "RLIMIT_FSIZE": 2**20,
         "RLIMIT_NOFILE": 64,

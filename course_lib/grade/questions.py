@@ -106,7 +106,7 @@ class Examiner:
             place = {"name": exercise.name, "cells": list(notebook.cells), "candidate": candidate}
             reply = sandbox.ask(wire.join(wire.pack(place), self._packed(exercise)), seconds, self.memory)
             with self._lock:
-                found, count = self._weigh(exercise, calls, reply, seconds, count)
+                found, count = self._weigh(exercise, calls, reply, seconds)
             if best is None or (found["score"], -_rank(found)) > (best["score"], -_rank(best)):
                 best = found
             if best["verdict"] == "pass":
@@ -114,9 +114,9 @@ class Examiner:
             candidate += 1
         return best
 
-    def _weigh(self, exercise: Exercise, calls, reply: Reply, seconds: float, count: int) -> tuple[dict, int]:
-        """What a reply is worth, and how many places define the answer."""
-        name = exercise.name
+    def _weigh(self, exercise: Exercise, calls, reply: Reply, seconds: float) -> tuple[dict, int]:
+        """What a reply is worth, and how many places may define the answer."""
+        name, count = exercise.name, MOST_CANDIDATES
         if reply.how == "timeout":
             return _plain("timeout", name, f"no result after {seconds:g} seconds; does a loop never end?"), count
         if reply.how == "memory":

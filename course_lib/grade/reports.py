@@ -20,13 +20,15 @@ from course_lib.grade.submissions import shown
 
 @dataclass
 class Mark:
-    """One exercise of one student. lost: the share of the points that lateness costs."""
+    """One exercise of one student. lost: the share of the points that lateness costs. partial: whether an answer of which
+    a part holds gets a part of its points."""
 
     lesson: str
     findings: list[Finding]
     points: dict[str, float]  # by check: what it can bring
     lost: float = 0.0
     handed_in: datetime | None = None
+    partial: bool = False
 
     @property
     def graded(self) -> bool:
@@ -39,7 +41,11 @@ class Mark:
 
     @property
     def raw(self) -> float:
-        return sum(found.score * self.points[found.check] for found in self.findings)
+        return sum(map(self.brings, self.findings))
+
+    def brings(self, found: Finding) -> float:
+        """Points of one answer, whenever it was handed in."""
+        return (found.score if self.partial else float(found.verdict == "pass")) * self.points[found.check]
 
     @property
     def score(self) -> float:
@@ -195,19 +201,21 @@ class Roster:
 
 
 def gradescope(row: Row) -> dict:
-    """Gradescope's results.json: a test for each check. What could not be graded is no test that failed."""
+    """Gradescope's results.json: a test for each check. What could not be graded is no test that failed, and whoever has
+    such a mark gets no score, which Gradescope shows as a failure of the grader's."""
     tests = []
     for mark in row.marks:
         for found in mark.findings:
             most = mark.points[found.check]
             test = {"name": found.check, "output": as_text(found), "output_format": "text", "visibility": "visible"}
             if found.verdict != "not_graded":
-                score = round(found.score * most * (1 - mark.lost), 4)
+                score = round(mark.brings(found) * (1 - mark.lost), 4)
                 test |= {"score": score, "max_score": round(most, 4)}
                 test["status"] = "passed" if found.verdict == "pass" else "failed"
             tests.append(test)
     said = [shown(note) for note in row.notes] + [f"{m.lesson}: late, {m.lost:.0%} lost" for m in row.marks if m.lost]
-    return {"score": round(row.total, 4), "tests": tests, "output": "\n".join(said), "stdout_visibility": "hidden"}
+    result = {"tests": tests, "output": "\n".join(said), "stdout_visibility": "hidden"}
+    return {"score": round(row.total, 4)} | result if all(mark.graded for mark in row.marks) else result
 
 
 def as_text(found: Finding) -> str:

@@ -1,6 +1,7 @@
 """The instructor's one small file: points, late work, private exercises. TOML; every table may be left out.
 
     private = ["hidden/e90_mine.py"]     # files with exercises of one's own, seen from this file's folder
+    partial_credit = true                # an answer gets the share of its parts that hold; else all its points or none
 
     [points]
     straight_through = 5                 # of one answer; 0: it is not asked
@@ -44,6 +45,7 @@ class Settings:
     points: dict[str, float] = field(default_factory=lambda: {e.name: float(e.points) for e in EXERCISES.values()})
     named: tuple[str, ...] = ()  # the lessons that the settings give points
     private: tuple[Path, ...] = ()
+    partial_credit: bool = False
     due: dict[str, datetime] = field(default_factory=dict)  # by lesson; "" for those that are not named
     grace: timedelta = timedelta()
     lost_per_day: float = 0.0
@@ -84,7 +86,7 @@ def load(path: Path | None) -> Settings:
         raise BadSettings(f"{path} cannot be read: {error.strerror}") from None
     except ValueError as error:
         raise BadSettings(f"{path} is not TOML: {error}") from None
-    _known(path, "the file", said, {"points", "late", "private"})
+    _known(path, "the file", said, {"points", "late", "private", "partial_credit"})
     private = tuple((path.parent / _of_kind(path, "private", name, str)).resolve() for name in said.get("private", []))
     exercises = dict(EXERCISES)
     for file in private:
@@ -107,6 +109,7 @@ def load(path: Path | None) -> Settings:
         points=_shared_out(exercises, points),
         named=tuple(sorted({exercises[name].lesson if name in exercises else name for name, p in points.items() if p})),
         private=private,
+        partial_credit=_of_kind(path, "partial_credit", said.get("partial_credit", False), bool),
         due={lesson: _of_kind(path, "late.due", when, datetime) for lesson, when in due.items()},
         grace=timedelta(minutes=_number(path, "late.grace_minutes", late.get("grace_minutes", 0))),
         lost_per_day=_number(path, "late.lost_per_day", late.get("lost_per_day", 0), 1),

@@ -26,11 +26,15 @@ def pack(value) -> bytes:
     Tensors keep the order of their axes in memory: what a transposed tensor does to `.view` is part of a question.
     """
     tensors: dict[str, Tensor] = {}
-    header = json.dumps(_plain(value, tensors)).encode()
+    plain = _plain(value, tensors)
+    try:
+        header = json.dumps(plain).encode()
+    except ValueError:
+        raise Unacceptable("a number of thousands of digits") from None
     try:
         body = safetensors.torch.save(tensors)
     except (KeyError, RuntimeError, ValueError, safetensors.SafetensorError) as error:
-        raise Unacceptable(f"a tensor of dtype {error.args[0] if error.args else '?'}") from None
+        raise Unacceptable(f"a tensor that cannot be sent: {error}") from None
     return LENGTH.pack(len(header)) + header + body
 
 

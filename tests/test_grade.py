@@ -1,0 +1,855 @@
+"""The grader's parts, each by itself: what crosses the boundary, what is found in a notebook, points, reports.
+
+What the whole does with a class of hostile submissions stands in test_grade_class.py.
+"""
+
+import csv
+import importlib.util
+import io
+import json
+import math
+import os
+import re
+import struct
+import subprocess
+import sys
+import zipfile
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import hostile
+import nbformat
+import pytest
+import torch
+from course_lib import quantize
+from course_lib.check.exercises import EXERCISES
+from course_lib.check.judge import draw_calls, judge
+from course_lib.check.observe import observe
+from course_lib.grade import grading, journal, questions, reports, settings, submissions, wire, zygote
+from course_lib.grade.questions import Examiner, Finding
+from course_lib.grade.sandbox import Reply
+from course_lib.grade.submissions import Notebook
+
+PROJECT = Path(__file__).resolve().parent.parent
+GRADE = PROJECT / "course_lib/grade"
+
+
+@pytest.fixture(scope="module")
+def inside():
+    """The module as it is in the sandbox, where it finds its neighbours by their short names."""
+    paths = {"observe": PROJECT / "course_lib/check/observe.py"} | {n: GRADE / f"{n}.py" for n in ("wire", "inside")}
+    try:
+        for name, path in paths.items():
+            module = zygote._module(name, path.read_text(encoding="utf-8"))
+        yield module
+    finally:
+        for name in paths:
+            sys.modules.pop(name, None)
+
+
+class Here:
+    """A sandbox without walls, for what is not about walls: the answer runs in this process, as it would in the other."""
+
+    kind, layers = "here", ""
+
+    def __init__(self, inside):
+        self.inside, self.asked = inside, 0
+
+    def ask(self, question: bytes, seconds: float, memory: int) -> Reply:
+        self.asked += 1
+        finders, main, threads = list(sys.meta_path), sys.modules["__main__"], torch.get_num_threads()
+        try:
+            return Reply("replied", self.inside.answer(question))
+        finally:
+            sys.meta_path[:], sys.modules["__main__"] = finders, main
+            torch.set_num_threads(threads)
+            for name in [name for name in sys.modules if name == "course_lib.quantize"]:
+                sys.modules[name] = quantize
+
+
+@pytest.fixture
+def here(inside):
+    return Here(inside)
+
+
+def notebook_of(*cells: tuple, lesson: str = hostile.LESSON) -> Notebook:
+    """From sources, or pairs of a source and its tags."""
+    pairs = [cell if isinstance(cell, tuple) else (cell, []) for cell in cells]
+    made = tuple({"number": n, "source": source, "tags": tags} for n, (source, tags) in enumerate(pairs, 1))
+    return Notebook("somebody", lesson, made, "digest")
+
+
+def solution_of(lesson: str) -> Notebook:
+    path = PROJECT / f"solutions/{lesson}.ipynb"
+    return Notebook("right", lesson, tuple(submissions._code_cells(path.read_bytes())), "digest")
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# What crosses the boundary
+
+TREES = [
+    None, True, 3, -0.5, "word", [], (), {}, {"a": [1, (2.0, "x")], "b": {"c": None}}, [[["deep"]]],
+    torch.arange(6.0).reshape(2, 3), torch.tensor(3), torch.zeros(0, 4), torch.tensor([True, False]),
+    torch.randn(2, 3, 4, dtype=torch.float64), {"t": (torch.ones(2, dtype=torch.int64), [torch.zeros(1)])},
+]  # fmt: skip
+
+
+def equal(one, other) -> bool:
+    if isinstance(one, torch.Tensor):
+        return type(other) is torch.Tensor and one.dtype == other.dtype and torch.equal(one, other)
+    if isinstance(one, dict):
+        return type(other) is dict and list(one) == list(other) and all(equal(one[k], other[k]) for k in one)
+    if isinstance(one, (list, tuple)):
+        return type(one) is type(other) and len(one) == len(other) and all(map(equal, one, other))
+    return type(one) is type(other) and one == other
+
+
+@pytest.mark.parametrize("tree", TREES, ids=lambda tree: str(type(tree).__name__))
+def test_what_is_packed_comes_out_again(tree):
+    assert equal(tree, wire.unpack(wire.pack(tree)))
+
+
+def test_numbers_that_json_does_not_know_come_out_again():
+    assert wire.unpack(wire.pack([math.inf, -math.inf])) == [math.inf, -math.inf]
+    assert math.isnan(wire.unpack(wire.pack(math.nan)))
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 0, 2), (2, 0, 1)])
+def test_the_order_of_the_axes_in_memory_crosses_too(order):
+    before = torch.randn(2, 3, 4).permute(order)
+    after = wire.unpack(wire.pack(before))
+    assert after.stride() == before.stride() and torch.equal(after, before)
+
+
+def test_shared_memory_is_not_shared_afterwards():
+    a = torch.ones(4)
+    one, other = wire.unpack(wire.pack([a, a[:2]]))
+    one.zero_()
+    assert other.tolist() == [1, 1]
+
+
+class Subclass(torch.Tensor):
+    pass
+
+
+class Word(str):
+    pass
+
+
+UNACCEPTABLE = [
+    torch.ones(2).as_subclass(Subclass), torch.nn.Parameter(torch.ones(2)), torch.eye(2).to_sparse(), torch.empty(2, device="meta"),
+    torch.ones(2, dtype=torch.complex128), object(), {1: 2}, {Word("a"): 1}, Word("a"), {1, 2}, b"bytes", print, 10**5000,
+    [torch.ones(1).as_subclass(Subclass)], {"a": (object(),)}, torch.Size([1]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("value", UNACCEPTABLE, ids=lambda value: type(value).__name__)
+def test_nothing_else_is_packed(value):
+    with pytest.raises(wire.Unacceptable):
+        wire.pack(value)
+
+
+GOOD = wire.pack({"found": 1, "runs": [torch.ones(3)]})
+
+
+def framed(header: bytes, body: bytes = b"\x02\0\0\0\0\0\0\0{}") -> bytes:
+    return struct.pack(">I", len(header)) + header + body
+
+
+NONSENSE = {
+    "nothing": b"", "three bytes": b"abc", "length alone": struct.pack(">I", 10), "length beyond": struct.pack(">I", 2**31) + b"x" * 100,
+    "no json": framed(b"{"), "bare object": framed(b'{"a": 1}'), "deep": framed(b"[" * 100_000), "no tensors": framed(b"1", b""),
+    "wrong tag": framed(b'["set", [1]]'), "tensor that is not there": framed(b'["tensor", "9", []]'), "short tag": framed(b'["tensor"]'),
+    "key that is no word": framed(b'["dict", [[1, 2]]]'), "pair that is none": framed(b'["dict", [[1]]]'),
+    "many digits": framed(b"1" * 10_000), "not unicode": framed(b'"\xff"'), "items that are none": framed(b'["list", 3]'),
+    "axes that are none": GOOD.replace(b"[0]", b"[7]"), "cut off": GOOD[:-3], "length of a tensor": GOOD.replace(b"[3]", b"[9]"),
+    "pickle": b"\x80\x04\x95\x1a\0\0\0\0\0\0\0\x8c\x02os\x94\x8c\x06system\x94\x93\x94\x8c\x01:\x94\x85\x94R\x94.",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("data", NONSENSE.values(), ids=NONSENSE)
+def test_nonsense_is_refused_in_one_way(data):
+    with pytest.raises(wire.Unacceptable):
+        wire.unpack(data)
+
+
+def test_no_single_changed_byte_does_anything_but_change_the_value_or_be_refused():
+    for index in range(len(GOOD)):
+        for flip in (1, 0x80, 0xFF):
+            changed = bytearray(GOOD)
+            changed[index] ^= flip
+            try:
+                wire.unpack(bytes(changed))
+            except wire.Unacceptable:
+                pass
+
+
+@pytest.mark.parametrize("exercise", EXERCISES.values(), ids=lambda exercise: exercise.name)
+def test_the_calls_of_every_check_cross_unchanged(exercise, inside):
+    for call in draw_calls(exercise, seed=1):
+        there = inside._unpacked_call(wire.unpack(wire.pack(questions._as_tree(call))))
+        for name, value in vars(call).items():
+            other = getattr(there, name)
+            if name == "args":
+                value, other = ([vars(a) if hasattr(a, "number") else a for a in args] for args in (value, other))
+                strides = [[a.stride() for a in args if isinstance(a, torch.Tensor)] for args in (value, other)]
+                assert strides[0] == strides[1]
+            assert equal(value, other), (name, value, other)
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Finding the answer in a notebook
+
+
+def lines_run(inside, name: str, *cells: tuple, candidate: int = 0) -> list[str]:
+    import ast
+
+    programs = inside.candidates(name, list(notebook_of(*cells).cells))
+    return [ast.unparse(line.node) for line in programs[candidate]]
+
+
+TAGGED = ["answer:f"]
+
+
+def test_the_tagged_cell_is_run_whole_and_of_others_what_it_needs(inside):
+    run = lines_run(
+        inside, "f",
+        "import torch\nimport matplotlib.pyplot as plt\nplt.plot([1])",
+        "model = torch.ones(3)\nfor _ in range(10**9): pass",
+        "SCALE = 2\nx = 5\ndef helper(a):\n    return a * SCALE",
+        ("print(1)\ndef f(x, model):\n    return helper(x) + len(model)", TAGGED),
+    )  # fmt: skip
+    assert run[:-2] == ["SCALE = 2", "def helper(a):\n    return a * SCALE"]
+    assert run[-2:] == ["print(1)", "def f(x, model):\n    return helper(x) + len(model)"]
+
+
+def test_names_that_a_function_binds_itself_are_not_looked_for(inside):
+    cells = ["codebook = load()\nw = 1", ("def f(codebook):\n    w = [w for w in codebook]\n    return w", TAGGED)]
+    assert lines_run(inside, "f", *cells) == ["def f(codebook):\n    w = [w for w in codebook]\n    return w"]
+
+
+@pytest.mark.parametrize(
+    "needed",
+    [
+        "from torch import nn as n\n", "import torch.nn.functional as n\n", "n, m = 1, 2\n", "n = m = 3\n", "class n: pass\n", "n: int = 3\n",
+        "if True:\n    n = 1\n", "try:\n    n = 1\nexcept Exception: pass\n", "for n in range(3): pass\n", "with open('x') as n: pass\n",
+        "print(n := 3)\n", "n = {}\n", "async def n(): pass\n", "[n, *m] = 1, 2\n", "from math import *\n",
+    ],
+)  # fmt: skip
+def test_every_way_to_bind_a_name_is_known(inside, needed):
+    run = lines_run(inside, "f", needed, ("def f(x):\n    return x + n", TAGGED))
+    assert len(run) == 2
+
+
+def test_what_changes_a_needed_thing_is_run_too(inside):
+    cells = ["T = {}\nT['a'] = 1\nU = {}\nU['a'] = 1", ("def f(x):\n    return T", TAGGED), "f.more = 3"]
+    assert lines_run(inside, "f", *cells)[:2] == ["T = {}", "T['a'] = 1"]
+
+
+@pytest.mark.parametrize("use", ["@n\ndef f(x): return x", "def f(x, y=n): return x", "class f(n): pass", "class f:\n    y = n", "f = lambda x: n(x)",
+    "def f(x):\n    def g():\n        return n\n    return g", "def f(x):\n    return [n for _ in x]", "def f(x):\n    global n\n    n += 1", "f = n",
+    "class f:\n    def g(self): return n", "def f(x: n): return x", "def f(x):\n    import math\n    return math.sqrt(n)"])  # fmt: skip
+def test_every_way_to_use_a_name_is_seen(inside, use):
+    assert lines_run(inside, "f", "n = 3\nm = 4", (use, TAGGED))[0] == "n = 3"
+
+
+def test_candidates_come_in_order_and_are_few(inside):
+    cells = ["f = 1", ("f = 2", TAGGED), ("def f(: pass", TAGGED), ("f = 3", TAGGED), "f = 4"]
+    found = inside.candidates("f", list(notebook_of(*cells).cells))
+    assert [getattr(program[0], "cell", None) for program in found] == [3, 1, 4]
+    assert isinstance(inside.candidates("f", list(notebook_of(cells[2]).cells))[0], SyntaxError)
+
+
+@pytest.mark.parametrize("magic", ["%%time\n", "%matplotlib inline\n", "!pip install torch\n", "    \n%timeit 3\n"])
+def test_what_only_ipython_reads_is_passed_over(inside, magic):
+    assert "def f(x)" in lines_run(inside, "f", (magic + "def f(x): return x", TAGGED))[-1]
+
+
+def test_a_line_that_fails_does_not_keep_the_next_from_running(inside):
+    program = inside.candidates("f", list(notebook_of(("import nowhere\n1 / 0\nf = 3\nraise SystemExit\ng = 4", TAGGED)).cells))[0]
+    space, error, failed = inside.run(program)
+    assert space["f"] == 3 and space["g"] == 4 and isinstance(error, ZeroDivisionError) and "nowhere" in failed[0]
+    sys.modules["__main__"] = sys.modules.get("__main__", sys)
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# One question
+
+QUICK = [lesson for lesson in sorted({e.lesson for e in EXERCISES.values()}) if lesson[:2] not in ("07",)]
+
+
+@pytest.mark.parametrize("lesson", QUICK)
+def test_solutions_pass_and_stubs_are_blank(lesson, here):
+    examiner = Examiner(EXERCISES, seed=3)
+    exercise = tuple(submissions._code_cells((PROJECT / f"exercises/{lesson}.ipynb").read_bytes()))
+    for name in (name for name, e in EXERCISES.items() if e.lesson == lesson):
+        found = examiner.ask(solution_of(lesson), name, here)
+        assert (found.verdict, found.score) == ("pass", 1), found
+        found = examiner.ask(Notebook("untouched", lesson, exercise, "digest"), name, here)
+        assert (found.verdict, found.score) == ("blank", 0), found
+
+
+@pytest.mark.parametrize("name", ["straight_through", "nearest_codes", "ema_update", "look_up", "commitment_loss"])
+def test_what_is_judged_from_afar_is_what_a_check_says(name, here):
+    """Each known mistake, asked through the wire, gets the verdict, the score and the message of a check nearby."""
+    exercise = EXERCISES[name]
+    examiner = Examiner(EXERCISES, seed=5)
+    calls = draw_calls(exercise, 5)
+    for mistake in exercise.mistakes:
+        near = judge(exercise, calls, [observe(mistake.answer, call) for call in calls])
+        here.inside._answer_there = mistake.answer
+        source = f"import inside\n{name} = inside._answer_there"
+        far = examiner.ask(notebook_of((source, [f"answer:{name}"]), lesson=exercise.lesson), name, here)
+        assert far.verdict == near.status and far.score == near.score, (mistake.name, far)
+        assert mistake.message in dict(far.rows).values()
+
+
+def test_the_reference_is_asked_once_for_a_whole_class(here, monkeypatch):
+    counted = []
+    monkeypatch.setattr(questions, "observe", lambda answer, call: counted.append(answer) or observe(answer, call))
+    examiner = Examiner(EXERCISES, seed=1)
+    for _ in range(3):
+        examiner.ask(solution_of(hostile.LESSON), hostile.NAME, here)
+    assert len(counted) == len(draw_calls(EXERCISES[hostile.NAME], 1))
+
+
+def test_each_run_draws_its_own_inputs():
+    assert Examiner(EXERCISES).seed != Examiner(EXERCISES).seed
+    one, other = (Examiner(EXERCISES)._packed(EXERCISES[hostile.NAME]) for _ in range(2))
+    assert one != other
+
+
+def test_only_a_notebook_that_speaks_of_an_answer_is_asked(here):
+    found = Examiner(EXERCISES).ask(notebook_of("print(1)"), hostile.NAME, here)
+    assert found.verdict == "blank" and here.asked == 0
+
+
+SAID = {
+    "timeout": (Reply("timeout"), "timeout"), "memory": (Reply("memory"), "memory"), "crash": (Reply("crash", b"signal"), "crash"),
+    "too long": (Reply("too long"), "type"), "nonsense": (Reply("replied", b"\0\0\0\x01x"), "type"),
+    "a word": (Reply("replied", wire.pack("pass")), "type"), "a verdict": (Reply("replied", wire.pack({"verdict": "pass", "score": 1})), "type"),
+    "no runs": (Reply("replied", wire.pack({"found": 1, "runs": []})), "type"),
+    "runs of numbers": (Reply("replied", wire.pack({"found": 1, "runs": [3] * 6})), "type"),
+    "empty runs": (Reply("replied", wire.pack({"found": 1, "runs": [{}] * 6})), "type"),
+    "few runs": (Reply("replied", wire.pack({"found": 1, "runs": [{"plain": {"result": torch.zeros(2, 3)}}]})), "type"),
+    "lists inside": (Reply("replied", wire.pack({"found": 1, "runs": [{"plain": {"result": [1]}}] * 6})), "type"),
+    "error of no form": (Reply("replied", wire.pack({"found": 1, "raised": [1, 2]})), "type"),
+    "nothing found": (Reply("replied", wire.pack({"found": 0})), "blank"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("reply, verdict", SAID.values(), ids=SAID)
+def test_whatever_comes_back_has_a_verdict_and_no_marks(reply, verdict):
+    class Says:
+        kind, layers = "says", ""
+
+        def ask(self, *_):
+            return reply
+
+    found = Examiner(EXERCISES, seed=0).ask(notebook_of((hostile.RIGHT, [hostile.TAG])), hostile.NAME, Says())
+    assert found.verdict == verdict and found.score == 0
+
+
+def test_an_observation_without_what_was_asked_is_wrong(here):
+    """A forged reply that leaves out the gradients, or gives them another's shape, is compared like any other."""
+    true = wire.unpack(here.ask(asked_of(hostile.RIGHT), 1, 1).data)
+    for spoil in (lambda seen: seen.pop("gradient of result for latents"), lambda seen: seen.update({"more": 1})):
+        said = wire.unpack(wire.pack(true))
+        for run in said["runs"]:
+            spoil(run["plain"])
+
+        class Says:
+            kind, layers = "says", ""
+
+            def ask(self, *_):
+                return Reply("replied", wire.pack(said))
+
+        found = Examiner(EXERCISES, seed=0).ask(notebook_of((hostile.RIGHT, [hostile.TAG])), hostile.NAME, Says())
+        assert found.verdict == "wrong" and found.score < 1
+
+
+def asked_of(source: str) -> bytes:
+    cells = [{"number": 1, "source": source, "tags": [hostile.TAG]}]
+    place = wire.pack({"name": hostile.NAME, "cells": cells, "candidate": 0})
+    return wire.join(place, Examiner(EXERCISES, seed=0)._packed(EXERCISES[hostile.NAME]))
+
+
+@pytest.mark.parametrize("lesson", sorted({exercise.lesson for exercise in EXERCISES.values()}))
+def test_what_is_given_of_the_course_never_holds_the_exercises_own_answer(lesson):
+    space: dict = {}
+    exec(compile(questions.given(lesson), "given", "exec"), space)
+    own = {name for name, exercise in EXERCISES.items() if exercise.lesson == lesson}
+    later = {name for name, exercise in EXERCISES.items() if exercise.lesson > lesson}
+    assert not (own | later) & space.keys()
+    assert not [name for name, value in space.items() if isinstance(value, type) and issubclass(value, torch.nn.Module)]
+
+
+def test_what_earlier_exercises_had_one_write_is_given_and_works():
+    space: dict = {}
+    exec(compile(questions.given("09_codebook_health"), "given", "exec"), space)
+    flat, codebook = torch.randn(20, 3), torch.randn(5, 3)
+    assert torch.equal(space["nearest_codes"](flat, codebook), quantize.nearest_codes(flat, codebook))
+    assert {"ema_update", "perplexity", "codebook_usage", "straight_through"} <= space.keys()
+    with pytest.raises(ValueError, match="perplexity|codes"):
+        space["perplexity"](torch.tensor([7]), 5)
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# The journal
+
+
+def a_finding(student: str = "ann", verdict: str = "pass", **more) -> Finding:
+    return Finding(student, hostile.LESSON, hostile.NAME, "digest", verdict, float(verdict == "pass"), rows=(("came", "x"),), **more)
+
+
+def reopened(folder: Path, checks: str = "c") -> journal.Journal:
+    return journal.Journal(folder, seed=8, checks=checks)
+
+
+def test_what_was_written_is_known_again_with_its_draws(tmp_path):
+    first = journal.Journal(tmp_path, seed=7, checks="c")
+    first.write(a_finding())
+    first.write(a_finding("\udce9 strange", "wrong"))
+    first.close()
+    second = reopened(tmp_path)
+    assert second.seed == 7 and second.taken_over == 2
+    assert second.find("ann", hostile.NAME, "digest", 10) == a_finding()
+    assert second.find("ann", hostile.NAME, "another digest", 10) is None
+    second.close()
+
+
+def test_a_journal_cut_off_anywhere_is_read_up_to_there(tmp_path):
+    whole = tmp_path / "whole"
+    first = journal.Journal(whole, seed=7, checks="c")
+    for student in ("ann", "bob", "cyd"):
+        first.write(a_finding(student))
+    first.close()
+    data = (whole / journal.NAME).read_bytes()
+    ends = [index + 1 for index, byte in enumerate(data) if byte == 10]
+    for length in range(0, len(data) + 1, 7):
+        place = tmp_path / f"cut{length}"
+        place.mkdir()
+        (place / journal.NAME).write_bytes(data[:length])
+        again = reopened(place)
+        whole_lines = sum(end <= length for end in ends)
+        assert again.taken_over == max(0, whole_lines - 1)
+        assert again.seed == (7 if whole_lines else 8)
+        again.write(a_finding("dan"))
+        again.close()
+        lines = (place / journal.NAME).read_bytes().splitlines()
+        assert [json.loads(line) for line in lines] and len(lines) == max(1, whole_lines) + 1
+
+
+def test_verdicts_that_fell_to_the_grader_are_found_again(tmp_path):
+    book = reopened(tmp_path)
+    book.write(a_finding("ann", "not_graded"))
+    book.write(a_finding("bob", "timeout", allowed=5.0))
+    assert book.find("ann", hostile.NAME, "digest", 5) is None
+    assert book.find("bob", hostile.NAME, "digest", 5) is not None and book.find("bob", hostile.NAME, "digest", 6) is None
+    book.close()
+
+
+def test_verdicts_of_other_checks_are_put_aside_not_lost(tmp_path, capsys):
+    first = reopened(tmp_path, "old")
+    first.write(a_finding())
+    first.close()
+    again = reopened(tmp_path, "new")
+    assert again.taken_over == 0 and "graded anew" in capsys.readouterr().out
+    assert b"ann" in (tmp_path / f"{journal.NAME}.old-1").read_bytes()
+    again.close()
+
+
+@pytest.mark.parametrize("line", ['{"student": 3}', "[]", "nonsense", '{"verdict": "pass"}', "[" * 100_000])
+def test_lines_that_no_journal_wrote_are_passed_over(tmp_path, line):
+    first = reopened(tmp_path)
+    first.write(a_finding())
+    first.close()
+    with open(tmp_path / journal.NAME, "a") as file:
+        file.write(line + "\n")
+    again = reopened(tmp_path)
+    assert again.taken_over == 1
+    again.close()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no flock")
+def test_two_graders_do_not_write_the_same_journal(tmp_path):
+    first = reopened(tmp_path)
+    with pytest.raises(journal.InUse, match="wait for its end, or name another folder"):
+        reopened(tmp_path)
+    first.close()
+    reopened(tmp_path).close()
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Settings: points, late work, exercises of one's own
+
+
+def settings_of(tmp_path, text: str) -> settings.Settings:
+    path = tmp_path / "grading.toml"
+    path.write_text(text, encoding="utf-8")
+    return settings.load(path)
+
+
+def test_points_are_the_courses_unless_said_otherwise(tmp_path):
+    assert settings.load(None).points["straight_through"] == 2
+    chosen = settings_of(tmp_path, '[points]\nstraight_through = 5\n"05_three_losses" = 10\npairwise_distances = 0\n')
+    assert chosen.points["straight_through"] == 5
+    three = [chosen.points[name] for name in ("codebook_loss", "commitment_loss", "gradient_matrix")]
+    assert three == [2.5, 2.5, 5]
+    assert chosen.lessons()["03_nearest_code"] == ["nearest_codes", "look_up"]
+    assert chosen.named == ("04_straight_through", "05_three_losses")
+
+
+DUE = datetime(2026, 12, 1, 12, tzinfo=timezone.utc)
+LATE = '[late]\ndue = 2026-12-01T12:00:00Z\ngrace_minutes = 10\nlost_per_day = 0.2\nmost_lost = 0.5\n[late.extra_days]\nann = 2\n'
+
+
+@pytest.mark.parametrize(
+    "student, after, lost",
+    [
+        ("bob", timedelta(-1), 0), ("bob", timedelta(minutes=10), 0), ("bob", timedelta(minutes=11), 0.2),
+        ("bob", timedelta(days=1), 0.2), ("bob", timedelta(days=1, seconds=1), 0.4), ("bob", timedelta(days=9), 0.5),
+        ("ann", timedelta(days=2), 0), ("ann", timedelta(days=2, hours=1), 0.2),
+    ],
+)  # fmt: skip
+def test_late_work_loses_by_the_day(tmp_path, student, after, lost):
+    chosen = settings_of(tmp_path, LATE)
+    assert chosen.lost_by(student, "04_straight_through", DUE + after) == pytest.approx(lost)
+
+
+def test_each_exercise_may_be_due_at_its_own_time_and_none_need_be(tmp_path):
+    chosen = settings_of(tmp_path, '[late]\nlost_per_day = 0.1\n[late.due]\n"04_straight_through" = 2026-12-01T12:00:00Z\n')
+    late = DUE + timedelta(days=1)
+    assert chosen.lost_by("ann", "04_straight_through", late) == 0.1 and chosen.lost_by("ann", "05_three_losses", late) == 0
+    assert chosen.lost_by("ann", "04_straight_through", None) == settings.Settings().lost_by("ann", "x", late) == 0
+
+
+BAD = {
+    "no TOML": ("points = [", "is not TOML"), "unknown table": ("[marks]\nx = 1", "has 'marks'; wanted one of late, partial_credit, points, private"),
+    "unknown answer": ("[points]\nstraight_trough = 1", "has 'straight_trough'; wanted one of"), "negative": ("[points]\nlook_up = -1", "wanted a number from 0"),
+    "word": ('[points]\nlook_up = "2"', "points.look_up is '2'; wanted a number"), "infinite": ("[points]\nlook_up = inf", "wanted a number"),
+    "nan": ("[points]\nlook_up = nan", "wanted a number"), "true": ("[points]\nlook_up = true", "wanted a number"),
+    "share": ("[late]\nlost_per_day = 10", "wanted a number from 0 to 1"), "due": ('[late]\ndue = "tomorrow"', "wanted datetime"),
+    "due of nothing": ("[late.due]\nx = 2026-12-01T12:00:00", "has 'x'"), "points no table": ("points = 3", "is int; wanted a table"),
+    "private missing": ('private = ["none.py"]', "gives no list EXERCISES"), "private no words": ("private = [3]", "wanted str"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text, said", BAD.values(), ids=BAD)
+def test_settings_that_nobody_understands_say_what_was_wanted(tmp_path, text, said):
+    with pytest.raises(settings.BadSettings, match=re.escape(said)):
+        settings_of(tmp_path, text)
+    with pytest.raises(settings.BadSettings, match="cannot be read"):
+        settings.load(tmp_path / "nowhere.toml")
+
+
+PRIVATE = '''
+import torch
+from course_lib.check.exercises.drawing import normal
+from course_lib.check.judge import Exercise, Mistake
+from course_lib.check.observe import Call
+
+
+def mean_code(codebook):
+    return codebook.mean(dim=0)
+
+
+def over_the_wrong_axis(codebook):
+    return codebook.mean(dim=1)
+
+
+EXERCISES = [
+    Exercise(
+        name="mean_code", lesson="90_mine", reference=mean_code, points=3,
+        draw=lambda generator: [Call((normal(generator, 4, 3),), ("codebook",), differentiate=(0,))],
+        mistakes=(Mistake(over_the_wrong_axis, "the mean is over the codes, not over their numbers", "mine"),),
+        hints=("", "", ""),
+    )
+]
+'''
+
+
+def test_an_exercise_of_ones_own_is_a_file_outside(tmp_path, here):
+    (tmp_path / "hidden").mkdir()
+    (tmp_path / "hidden/e90.py").write_text(PRIVATE)
+    chosen = settings_of(tmp_path, 'private = ["hidden/e90.py"]\n[points]\n"90_mine" = 6\n')
+    assert chosen.points["mean_code"] == 6 and chosen.lessons()["90_mine"] == ["mean_code"]
+    examiner = Examiner(chosen.exercises, seed=0)
+    found = examiner.ask(notebook_of("def mean_code(c):\n    return c.mean(1)", lesson="90_mine"), "mean_code", here)
+    assert found.verdict == "wrong" and "the mean is over the codes, not over their numbers" in dict(found.rows).values()
+    found = examiner.ask(notebook_of("def mean_code(c):\n    return c.sum(0) / len(c)", lesson="90_mine"), "mean_code", here)
+    assert found.verdict == "pass"
+    (tmp_path / "hidden/e90.py").write_text(PRIVATE.replace('"mean_code"', '"look_up"'))
+    with pytest.raises(settings.BadSettings, match="there is an exercise look_up already"):
+        settings.load(tmp_path / "grading.toml")
+
+
+def test_another_check_gives_another_fingerprint(tmp_path):
+    (tmp_path / "e90.py").write_text(PRIVATE)
+    chosen = settings_of(tmp_path, 'private = ["e90.py"]')
+    before = chosen.fingerprint()
+    (tmp_path / "e90.py").write_text(PRIVATE + "\n")
+    assert before != chosen.fingerprint() != settings.Settings().fingerprint()
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Submissions
+
+
+def student_with(tmp_path, **files) -> submissions.Student:
+    (tmp_path / "ann").mkdir()
+    for name, text in files.items():
+        (tmp_path / "ann" / name.replace("__", ".")).write_bytes(text if isinstance(text, bytes) else text.encode())
+    (student,) = submissions.students_in(tmp_path, tmp_path / "out")
+    return student
+
+
+def test_when_work_was_handed_in(tmp_path):
+    text = hostile.notebook(hostile.cell(hostile.RIGHT, hostile.TAG))
+    student = student_with(tmp_path, **{f"{hostile.LESSON}__ipynb": text, "timestamp__txt": "2026-11-25 13:05:00.5 UTC\n"})
+    read = submissions.read(student, hostile.LESSON)
+    assert read.handed_in == datetime(2026, 11, 25, 13, 5, 0, 500_000, timezone.utc) and len(read.digest) == 16
+    (tmp_path / "ann/timestamp.txt").write_text("yesterday \x1b[31m")
+    os.utime(tmp_path / f"ann/{hostile.LESSON}.ipynb", (1000, 1000))
+    assert submissions.read(student, hostile.LESSON).handed_in == datetime.fromtimestamp(1000, timezone.utc)
+    assert "\x1b" not in student.notes[0] and "timestamp.txt is no time" in student.notes[0]
+
+
+def test_notebooks_as_jupyter_writes_them_are_read(tmp_path):
+    made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("a\nb", metadata={"tags": ["answer:x"]}), nbformat.v4.new_markdown_cell("c")])
+    student = student_with(tmp_path, **{f"{hostile.LESSON}__ipynb": nbformat.writes(made)})
+    assert submissions.read(student, hostile.LESSON).cells == ({"number": 1, "source": "a\nb", "tags": ["answer:x"]},)
+
+
+def test_a_folder_for_output_is_no_student(tmp_path):
+    for name in ("ann", "out", "__MACOSX"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "notes.txt").write_text("")
+    assert [student.name for student in submissions.students_in(tmp_path, tmp_path / "out")] == ["ann"]
+
+
+def test_too_large_a_file_says_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setattr(submissions, "MOST_FILE", 100)
+    student = student_with(tmp_path, **{f"{hostile.LESSON}__ipynb": hostile.notebook(hostile.cell("x" * 200))})
+    assert "Clear the outputs and save it again" in submissions.read(student, hostile.LESSON).problem
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Reports
+
+
+def row_of(*findings: Finding, student: str = "ann", lost: float = 0.0, partial: bool = False, **more) -> reports.Row:
+    points = {found.check: 4.0 for found in findings}
+    return reports.Row(student, [reports.Mark(hostile.LESSON, list(findings), points, lost, partial=partial)], **more)
+
+
+def test_marks_are_points_by_score_less_what_lateness_costs():
+    half = Finding("ann", hostile.LESSON, "a", "d", "wrong", 0.5)
+    whole = Finding("ann", hostile.LESSON, "b", "d", "pass", 1.0)
+    (mark,) = row_of(half, whole).marks
+    assert (mark.raw, mark.most) == (4, 8), "all the points of an answer, or none"
+    row = row_of(half, whole, lost=0.1, partial=True)
+    (mark,) = row.marks
+    assert (mark.raw, mark.most, row.total) == (6, 8, pytest.approx(5.4))
+    assert [test["score"] for test in reports.gradescope(row)["tests"]] == [1.8, 3.6]
+    assert "a: wrong" in row.all_notes() and f"{hostile.LESSON}: late, 10% lost" in row.all_notes()
+
+
+def test_what_was_not_graded_is_an_empty_cell_and_no_zero():
+    row = row_of(Finding("ann", hostile.LESSON, "a", "d", "not_graded", rows=(("came", "cannot be read"),)))
+    header, line = reports.gradebook([row], "here")
+    assert line[header.index(hostile.LESSON)] == "" and "cannot be read" in line[-1]
+    result = reports.gradescope(row)
+    assert "score" not in result and "score" not in result["tests"][0]
+    assert reports.nbgrader_table([row])[1][7:10] == ["", "", ""]
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "  =1", "\n=1", "\r+1", "＝1+1", "=1;=2"])
+def test_formulas_are_texts_in_every_table(text):
+    row = row_of(a_finding(), student=text, notes=[text])
+    for table in (reports.gradebook([row], text), reports.nbgrader_table([row]), reports.Roster().table([row])):
+        cells = [cell for line in csv.reader(io.StringIO(reports.as_csv(table))) for cell in line]
+        assert not [cell for cell in cells if cell.strip()[:1] in tuple("=+-@＝")]
+        assert all("\n" not in cell and "\r" not in cell for cell in cells)
+
+
+def test_numbers_are_numbers():
+    assert reports._cell(2.0) == "2" and reports._cell(2 / 3) == "0.6667" and reports._cell(0.0) == "0"
+
+
+def test_files_of_students_have_names_that_any_system_takes():
+    students = ["ann", "Ann", "..", "../../etc", "a/b", "CON ", "x" * 300, "Zoë", "", "a\nb", "\udce9", ".hidden", "=x", "end."]
+    names = reports.file_names(students)
+    assert names["ann"] == "ann" and names["Zoë"] == "Zoë" and names["=x"] == "=x"
+    lowered = [name.lower() for name in names.values()]
+    assert len(set(lowered)) == len(students)
+    assert all(0 < len(name.encode()) < 250 and not re.search(r'[/\\\n<>:"|?*]', name) and name[0] != "." for name in names.values())
+
+
+def test_a_page_shows_what_a_check_shows_and_nothing_that_acts():
+    rows = (("came", "<script>alert(1)</script> & more"), ("the cause", "which of the two terms?"))
+    found = Finding("ann", hostile.LESSON, "straight_through", "d", "wrong", 0.0, "<b>title</b>", rows, "<table></table>")
+    text = reports.page(row_of(found, student="<img src=x onerror=alert(1)>", notes=["<i>"]))
+    assert "<script" not in text and "<img" not in text and "<i>" not in text and "&lt;script&gt;" in text
+    assert "which of the two terms?" in text and "<table></table>" in text
+
+
+def test_canvas_takes_whom_it_knows_from_its_own_export(tmp_path):
+    export = tmp_path / "export.csv"
+    export.write_text("\ufeffStudent,ID,SIS User ID,SIS Login ID,Section,Old (1)\n    Points Possible,,,,,5\n\"Doe, Ann\",17,u1,ann,A,3\n")
+    table = reports.Roster(export).table([row_of(a_finding()), row_of(a_finding(), student="bob")])
+    assert table[0] == ["Student", "ID", "SIS User ID", "SIS Login ID", "Section", hostile.LESSON]
+    assert table[1][5] == 4 and table[2] == ["Doe, Ann", "17", "u1", "ann", "A", 4] and table[3][:4] == ["bob", "", "", "bob"]
+    export.write_text("Name\nann\n")
+    with pytest.raises(ValueError, match="wanted a gradebook exported from Canvas"):
+        reports.Roster(export)
+
+
+def test_nbgraders_table_has_the_columns_of_its_export():
+    table = reports.nbgrader_table([row_of(a_finding(), lost=0.25)])
+    assert dict(zip(*table))["score"] == 3 and dict(zip(*table))["late_submission_penalty"] == 1
+    exporter = pytest.importorskip("nbgrader.plugins.export")
+    import inspect
+
+    for column in table[0]:
+        assert f"'{column}'" in inspect.getsource(exporter) or f'"{column}"' in inspect.getsource(exporter)
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    reports.write(tmp_path / "a.csv", "old\n")
+
+    def fails(*_):
+        raise OSError("no space")
+
+    monkeypatch.setattr(reports.os, "replace", fails)
+    with pytest.raises(OSError):
+        reports.write(tmp_path / "a.csv", "new\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.csv"] and (tmp_path / "a.csv").read_text() == "old\n"
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# The command
+
+
+def asked(folder: Path, *more: str):
+    from course_lib.grade.__main__ import _parser
+
+    return _parser().parse_args([str(folder), "--out", str(folder.parent / "out"), *more])
+
+
+@pytest.fixture
+def class_of_two(tmp_path):
+    for student, source in {"ann": hostile.RIGHT, "bob": hostile.WRONG}.items():
+        place = tmp_path / "in" / student
+        place.mkdir(parents=True)
+        (place / f"{hostile.LESSON}.ipynb").write_text(hostile.notebook(hostile.cell(source, hostile.TAG)))
+    return tmp_path / "in"
+
+
+class Closing(Here):
+    def close(self):
+        pass
+
+
+def grade(inside, *arguments) -> int:
+    threads = torch.get_num_threads()
+    try:
+        return grading.grade(asked(*arguments), [Closing(inside)])
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_options_write_the_other_tables_and_choose_exercises(class_of_two, inside, capsys):
+    assert grade(inside, class_of_two, "--nbgrader", "--canvas", "--exercise", "04") == 0
+    out = class_of_two.parent / "out"
+    assert {"gradebook.csv", "nbgrader.csv", "canvas.csv", "ann.json", "bob.html", "verdicts.jsonl"} <= {p.name for p in out.iterdir()}
+    assert "2 students, 2 answers: 1 pass, 1 wrong" in capsys.readouterr().out
+    assert grade(inside, class_of_two, "--exercise", "06_ema_updates") == 0
+    assert "06_ema_updates" in (out / "gradebook.csv").read_text().splitlines()[0]
+
+
+FAULTS = {
+    "no such exercise": (["--exercise", "77"], "there is no exercise '77' with points; there are 01_why_discrete"),
+    "no settings": (["--settings", "/nowhere.toml"], "cannot be read"),
+    "no export": (["--canvas", "/nowhere.csv"], "No such file"),
+}
+
+
+@pytest.mark.parametrize("more, said", FAULTS.values(), ids=FAULTS)
+def test_what_cannot_be_begun_says_why(class_of_two, inside, capsys, more, said):
+    assert grade(inside, class_of_two, *more) == 2
+    assert said in capsys.readouterr().err and not (class_of_two.parent / "out").exists()
+
+
+def test_folders_without_work_are_told_what_was_wanted(tmp_path, inside, capsys):
+    (tmp_path / "in").mkdir()
+    assert grade(inside, tmp_path / "in") == 2
+    assert "<student>/<NN_topic>.ipynb" in capsys.readouterr().err
+    assert grade(inside, tmp_path / "none") == 2
+    (tmp_path / "in/ann").mkdir()
+    assert grade(inside, tmp_path / "in") == 2
+    assert "no folder holds a notebook with the name of an exercise" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("more", [["--jobs", "0"], ["--timeout", "0"], ["--timeout", "x"], ["--sandbox", "none"], ["--memory", "-1"]])
+def test_options_out_of_range_are_refused(class_of_two, more):
+    with pytest.raises(SystemExit) as refused:
+        asked(class_of_two, *more)
+    assert refused.value.code == 2
+
+
+def test_a_fault_of_the_graders_own_costs_one_verdict_and_is_told(class_of_two, inside, monkeypatch, capsys):
+    whole = Examiner.ask
+
+    def fails(self, notebook, *more):
+        if notebook.student == "ann":
+            raise RuntimeError("own fault")
+        return whole(self, notebook, *more)
+
+    monkeypatch.setattr(Examiner, "ask", fails)
+    assert grade(inside, class_of_two) == 0
+    ann, bob = (class_of_two.parent / "out/gradebook.csv").read_text().splitlines()[1:]
+    assert "own fault" in ann and ann.startswith("ann,,0,2") and bob.startswith("bob,0,0,2")
+    monkeypatch.undo()
+    assert grade(inside, class_of_two) == 0
+    assert (class_of_two.parent / "out/gradebook.csv").read_text().splitlines()[1].startswith("ann,2,2,2")
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Gradescope's zip
+
+spec = importlib.util.spec_from_file_location("gradescope_zip", PROJECT / "tools/gradescope_zip.py")
+gradescope_zip = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(gradescope_zip)
+
+
+def test_the_zip_grades_as_gradescope_would(tmp_path):
+    (tmp_path / "hidden").mkdir()
+    (tmp_path / "hidden/e90.py").write_text(PRIVATE)
+    (tmp_path / "mine.toml").write_text('private = ["hidden/e90.py"]\n[points]\nstraight_through = 7\n[late]\ndue = 2020-01-01T00:00:00\nlost_per_day = 1\n')
+    options = ["--exercise", "04", "--settings", str(tmp_path / "mine.toml")]
+    assert gradescope_zip.main([str(tmp_path / "g.zip"), "0.0", *options]) == 0
+    with zipfile.ZipFile(tmp_path / "g.zip") as file:
+        assert not [name for name in file.namelist() if name.startswith(("solutions", "tests", "notebooks"))]
+        file.extractall(tmp_path / "autograder/source")
+    uploaded = tmp_path / "autograder/submission"
+    uploaded.mkdir()
+    (uploaded / "my work (1).ipynb").write_text(hostile.notebook(hostile.cell(hostile.RIGHT, hostile.TAG)))
+    environment = os.environ | {"AUTOGRADER": str(tmp_path / "autograder"), "COURSE_PYTHON": sys.executable}
+    subprocess.run(["bash", str(tmp_path / "autograder/source/run_autograder")], check=True, env=environment)
+    result = json.loads((tmp_path / "autograder/results/results.json").read_text())
+    assert result["score"] == 7 and [test["name"] for test in result["tests"]] == ["straight_through"]
+
+
+def test_scripts_of_the_zip_are_programs(tmp_path):
+    assert gradescope_zip.main([str(tmp_path / "g.zip"), "0.0", "--exercise", "04_straight_through"]) == 0
+    with zipfile.ZipFile(tmp_path / "g.zip") as file:
+        modes = {info.filename: info.external_attr >> 16 & 0o777 for info in file.infolist()}
+    assert modes["setup.sh"] == modes["run_autograder"] == 0o755
+    for script in ("setup.sh", "run_autograder"):
+        assert subprocess.run(["bash", "-n", PROJECT / "tools/gradescope" / script]).returncode == 0
+
+
+def test_an_exercise_that_is_not_there_builds_no_zip(tmp_path, capsys):
+    assert gradescope_zip.main([str(tmp_path / "g.zip"), "0.0", "--exercise", "77"]) == 2
+    assert "there is no exercise 77" in capsys.readouterr().err and not (tmp_path / "g.zip").exists()
