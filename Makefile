@@ -60,7 +60,7 @@ gradescope: $(READY) ## build the autograder for Gradescope: make gradescope EXE
 	    $(if $(SETTINGS),--settings "$(SETTINGS)")
 
 bench: export OMP_WAIT_POLICY = ACTIVE# it wants the machine to itself
-bench: $(READY) ## measure the layer and the training, about 20 minutes on two cores, into benchmarks/RESULTS.md
+bench: $(READY) $(NBGRADER) ## measure layer, training and grader, about half an hour on two cores, into benchmarks/RESULTS.md
 	$(BIN)/python benchmarks/run.py
 
 outputs: $(READY) ## run every lesson and keep its outputs in the notebook, to be committed

@@ -310,12 +310,45 @@ def cuda_tables(times: dict[int, dict], result: dict) -> str:
     )
 
 
+def grading() -> str:
+    import grading as measured  # beside this file; it wants nothing that the other sections do
+
+    return grading_tables(measured.measure(), measured)
+
+
+def grading_tables(found: dict, asked) -> str:
+    """`found`: from `grading.measure`; `asked`: that module, for what was asked."""
+    students, killed = asked.STUDENTS, found["kills"]
+    ours, theirs = found["two"] / students, found["nbgrader"]
+    ratio = theirs / ours if theirs else None
+    rows = [
+        ["one correct submission, one worker, s (median)", found["submission"], verdict(found["submission"], at_most=asked.SECONDS_ASKED)],
+        [f"{students} submissions, one worker, s (start included)", found["one"], "-"],
+        [f"{students} submissions, two workers, s (start included)", found["two"], verdict(found["two"], at_most=asked.CLASS_ASKED)],
+        [f"nbgrader, s for each submission ({asked.BY_NBGRADER} of them, start included)", theirs, "-"],
+        ["our throughput over nbgrader's", ratio, verdict(ratio, at_least=asked.THROUGHPUT_ASKED)],
+    ]
+    lost = [
+        ["ended with the same gradebook", killed["same"], verdict(killed["same"], at_least=killed["moments"])],
+        ["answers graded twice", killed["redone"], verdict(killed["redone"], at_most=0)],
+        [f"verdicts kept, of {killed['answers']}: fewest", min(killed["known"]), "-"],
+        [f"verdicts kept, of {killed['answers']}: most", max(killed["known"]), "-"],
+    ]
+    return (
+        f"Three toy answers, {', '.join(asked.ANSWERS)}, in one notebook; sandbox: {found['sandbox']}. nbgrader runs the same "
+        f"notebook with the same checks, one submission after the other, as it does.\n\n{table(['', 'measured', 'asked'], rows)}\n\n"
+        f"A grader killed (SIGKILL) at {killed['moments']} random moments, and started again each time:\n\n"
+        f"{table(['', 'measured', 'asked'], lost)}"
+    )
+
+
 SECTIONS = {
     "speed": ("Speed of the layer", speed),
     "memory": ("Peak memory", memory),
     "linear": ("Linear cost", linear),
     "ladder": ("What each ingredient brings", ladder),
     "full": ("The full recipe", full),
+    "grading": ("Grading a class", grading),
     "cuda": ("CUDA", cuda),
 }
 

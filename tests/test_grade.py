@@ -628,6 +628,19 @@ def test_a_folder_for_output_is_no_student(tmp_path):
     assert [student.name for student in submissions.students_in(tmp_path, tmp_path / "out")] == ["ann"]
 
 
+def test_files_side_by_side_as_canvas_downloads_them(tmp_path):
+    text = hostile.notebook(hostile.cell(hostile.RIGHT, hostile.TAG))
+    for name in ("doeann_12_345_04_straight_through-2.ipynb", "doeann_12_346_05_three_losses.ipynb", "roe_LATE_13_99_04_straight_through.ipynb", "notes.ipynb"):
+        (tmp_path / name).write_text(text)
+    ann, roe = submissions.students_in(tmp_path, tmp_path / "out")
+    assert (ann.name, sorted(ann.files)) == ("doeann_12", ["04_straight_through.ipynb", "05_three_losses.ipynb"])
+    assert (roe.name, roe.notes) == ("roe_13", ["04_straight_through: late, says Canvas"])
+    assert submissions.read(ann, hostile.LESSON).cells[0]["source"] == hostile.RIGHT
+    export = tmp_path / "export.csv"
+    export.write_text("Student,ID,SIS User ID,SIS Login ID,Section\nAnn Doe,12,u,ann@x,A\n")
+    assert reports.Roster(export)._who("doeann_12")[0] == "Ann Doe"
+
+
 def test_too_large_a_file_says_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setattr(submissions, "MOST_FILE", 100)
     student = student_with(tmp_path, **{f"{hostile.LESSON}__ipynb": hostile.notebook(hostile.cell("x" * 200))})
@@ -784,7 +797,7 @@ def test_what_cannot_be_begun_says_why(class_of_two, inside, capsys, more, said)
 def test_folders_without_work_are_told_what_was_wanted(tmp_path, inside, capsys):
     (tmp_path / "in").mkdir()
     assert grade(inside, tmp_path / "in") == 2
-    assert "<student>/<NN_topic>.ipynb" in capsys.readouterr().err
+    assert "holds no student's folder; wanted" in capsys.readouterr().err
     assert grade(inside, tmp_path / "none") == 2
     (tmp_path / "in/ann").mkdir()
     assert grade(inside, tmp_path / "in") == 2

@@ -27,7 +27,7 @@ def grade(asked, sandboxes: list[Sandbox]) -> int:
         canvas = reports.Roster(Path(asked.canvas) if asked.canvas else None) if asked.canvas is not None else None
         students = submissions.students_in(asked.submissions, leave_out=asked.out)
         if not students:
-            raise ValueError(f"{asked.submissions} holds no folder; wanted {asked.submissions}/<student>/<NN_topic>.ipynb")
+            raise ValueError(f"{asked.submissions} holds no student's folder; wanted {asked.submissions}/<student>/<NN_topic>.ipynb")
         submissions.name_unknown_files(students, chosen.lessons())
         lessons = _handed_out(chosen, students) if lessons is None else lessons
         memory = MEMORY if asked.memory is None else asked.memory << 20
@@ -65,7 +65,7 @@ def _lessons(chosen: settings.Settings, asked: list[str] | None) -> list[str] | 
 
 def _handed_out(chosen: settings.Settings, students: list[submissions.Student]) -> list[str]:
     """What the settings give points, and what anybody handed in."""
-    files = set().union(*(student.files for student in students))
+    files = {name for student in students for name in student.files}
     found = [lesson for lesson in chosen.lessons() if f"{lesson}.ipynb" in files or lesson in chosen.named]
     if not found:
         wanted = ", ".join(f"{lesson}.ipynb" for lesson in list(chosen.lessons())[:3])

@@ -164,7 +164,8 @@ def nbgrader_table(rows: list[Row]) -> list[list]:
 class Roster:
     """Who is who in Canvas: from a gradebook that was exported there, or from the folders' names alone.
 
-    A folder is a student's if its name is the "SIS Login ID", the "SIS User ID", the "ID" or the "Student" of a line.
+    A folder is a student's if its name is the "SIS Login ID", the "SIS User ID", the "ID" or the "Student" of a line; of
+    a file that Canvas named, doeann_1234, the number at the end is the "ID".
     """
 
     COLUMNS = ("Student", "ID", "SIS User ID", "SIS Login ID", "Section")
@@ -191,7 +192,7 @@ class Roster:
     def _who(self, student: str) -> list[str]:
         for column in ("SIS Login ID", "SIS User ID", "ID", "Student"):
             for line in self.lines:
-                if line.get(column) == student:
+                if line.get(column) == student or column == "ID" and line["ID"] == student.rpartition("_")[2]:
                     return [line.get(name) or "" for name in self.COLUMNS]
         return [student, "", "", student, ""]
 

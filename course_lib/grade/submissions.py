@@ -1,8 +1,13 @@
-"""The notebooks that were handed in. Reading one runs nothing of it, and nothing in it can stop the others."""
+"""The notebooks that were handed in. Reading one runs nothing of it, and nothing in it can stop the others.
+
+A folder for each student, with notebooks named as they were handed out; or, as Canvas downloads them, files side by side:
+doeann_1234_5678_04_straight_through-2.ipynb is Canvas's user 1234, and her second try.
+"""
 
 import hashlib
 import json
 import os
+import re
 import stat
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -31,30 +36,39 @@ class Notebook:
     handed_in: datetime | None = None
 
 
+FROM_CANVAS = re.compile(r"(?P<who>.+?)_(?P<late>LATE_)?(?P<user>\d+)_\d+_(?P<name>\d\d_\w+?)(?:-\d+)?\.ipynb")
+
+
 @dataclass
 class Student:
-    """One folder. notes: what else is to be said of it, in words."""
+    """Somebody's files, by the names they were handed out with. notes: what else is to be said, in words."""
 
     name: str
-    folder: Path
     notes: list[str] = field(default_factory=list)
-    files: set[str] = field(default_factory=set)
+    files: dict[str, Path] = field(default_factory=dict)
 
 
 def students_in(folder: Path, leave_out: Path) -> list[Student]:
-    """Every folder in it, by name, whatever it is called. `OSError` where it cannot be read."""
-    found = []
+    """Whoever has a folder in it, whatever it is called, or a file as Canvas names them. `OSError` where it cannot be
+    read."""
+    found: dict[str, Student] = {}
     for name in sorted(os.listdir(folder)):
-        place = folder / name
-        if name in PASSED_OVER or not place.is_dir() or place.resolve() == leave_out.resolve():
+        place, canvas = folder / name, FROM_CANVAS.fullmatch(name)
+        if name in PASSED_OVER or place.resolve() == leave_out.resolve():
             continue
-        student = Student(name, place)
-        try:
-            student.files = set(os.listdir(place))
-        except OSError as error:
-            student.notes.append(f"the folder cannot be read: {error.strerror}")
-        found.append(student)
-    return found
+        if place.is_dir():
+            student = found.setdefault(name, Student(name))
+            try:
+                student.files |= {file: place / file for file in os.listdir(place)}
+            except OSError as error:
+                student.notes.append(f"the folder cannot be read: {error.strerror}")
+        elif canvas:
+            who = f"{canvas['who']}_{canvas['user']}"
+            student = found.setdefault(who, Student(who))
+            student.files[f"{canvas['name']}.ipynb"] = place
+            if canvas["late"]:
+                student.notes.append(f"{canvas['name']}: late, says Canvas")
+    return list(found.values())
 
 
 def name_unknown_files(students: Iterable[Student], lessons: Iterable[str]) -> None:
@@ -68,9 +82,9 @@ def name_unknown_files(students: Iterable[Student], lessons: Iterable[str]) -> N
 
 def read(student: Student, lesson: str) -> Notebook:
     """Never raises for what a student did to the file."""
-    path = student.folder / f"{lesson}.ipynb"
-    if path.name not in student.files:
-        return Notebook(student.name, lesson, there=False, problem=f"no {path.name} was handed in")
+    path = student.files.get(f"{lesson}.ipynb")
+    if path is None:
+        return Notebook(student.name, lesson, there=False, problem=f"no {lesson}.ipynb was handed in")
     try:
         data, changed = _regular_file(path)
         cells = _code_cells(data)
@@ -137,7 +151,7 @@ def _stamp(student: Student) -> datetime | None:
     if "timestamp.txt" not in student.files:
         return None
     try:
-        text = _regular_file(student.folder / "timestamp.txt")[0][:100].decode().strip().removesuffix("UTC").strip()
+        text = _regular_file(student.files["timestamp.txt"])[0][:100].decode().strip().removesuffix("UTC").strip()
         when = datetime.fromisoformat(text)
     except (OSError, ValueError) as error:
         student.notes.append(f"timestamp.txt is no time: {shown(str(error))}")
