@@ -23,6 +23,28 @@ def does(lines: str, then: str = "return (q - x) + x") -> str:
     return f"def straight_through(x, q):\n{body}\n"
 
 
+# Right answers in notebooks of an unusual kind. A cell in a tuple has the answer's tag.
+FAIR = {
+    "the import again": ["from torch import nn", "class Stop(nn.Module):\n    def forward(self, x): return x.detach()", ("import torch\nfrom torch import nn\ndef straight_through(x, q): return x + Stop()(q - x)",)],
+    "a decorator above": ["import torch\n@torch.no_grad()\ndef constant(a): return a.clone()", ("import torch\ndef straight_through(x, q): return x + constant(q - x)",)],
+    "a name that changes": ["k = -1\nMINUS = -k", ("k = 7\ndef straight_through(x, q): return x + MINUS * (q - x).detach()",)],
+    "annotations": ["from __future__ import annotations", ("def straight_through(x: Tensor, q: Nowhere) -> Tensor: return x + (q - x).detach()",)],
+    "a builtin's name": ["def sum(a, b): return a + b", ("def straight_through(x, q): return sum(x, (q - x).detach())",)],
+    "a list that grows": ["PARTS = []\nfor i in range(1): PARTS.append(lambda a: a.detach())", ("def straight_through(x, q): return x + PARTS[0](q - x)",)],
+    "filled": ["KNOWN = {}\nKNOWN.update(constant=lambda a: a.detach())", ("def straight_through(x, q): return x + KNOWN['constant'](q - x)",)],
+    "setattr": ["class Tools: pass\nsetattr(Tools, 'constant', staticmethod(lambda a: a.detach()))", ("def straight_through(x, q): return x + Tools.constant(q - x)",)],
+    "two imports, one lost": ["from course_lib import plots, quantize", ("import torch\ndef straight_through(x, q): quantize.flatten_latents(torch.zeros(1, 2)); return x + (q - x).detach()",)],
+    "cell magic": [("%%time\nimport torch\ndef straight_through(x, q): return x + (q - x).detach()",)],
+    "shell": [("files = !ls\ntorch.cdist?\n?print\nr = %timeit -o 1 + 1\ndef straight_through(x, q):\n    y = (3\n    % 2)\n    return x + (q - x).detach()",)],
+    "await": [("import asyncio\nawait asyncio.sleep(0)\ndef straight_through(x, q): return x + (q - x).detach()",)],
+    "compiled": [("import torch\n@torch.compile\ndef straight_through(x, q): return x + (q - x).detach()",)],
+    "matched": ["match 3:\n    case n: pass", ("def straight_through(x, q): return x + (q - x).detach() * (n - 2)",)],
+    "a partial": ["import functools\ndef both(sign, x, q): return x + sign * (q - x).detach()", ("straight_through = functools.partial(both, 1)",)],
+    "a module": ["import torch", ("class ST(torch.nn.Module):\n    def forward(self, x, q): return x + (q - x).detach()\nstraight_through = ST()",)],
+    "the answer improved below": [("def straight_through(x, q): return q",), "straight_through_old = straight_through\ndef straight_through(x, q): return x + (q - x).detach()"],
+}  # fmt: skip
+
+
 # name: (verdict, source of the answer's cell)
 CELLS = {
     # right and nearly right ones, so that a grader which refuses everything is seen too
@@ -149,7 +171,7 @@ CELLS = {
     "imports_the_reference": ("raised", "from course_lib.quantize import straight_through as s\ndef straight_through(x, q): return s(x, q)\n"),
     "imports_the_checks": ("raised", does("from course_lib.check.exercises import EXERCISES", then="return EXERCISES['straight_through'].reference(x, q)")),
     "finds_the_course": (
-        "wrong",
+        "wrong raised",
         does(f"import os, sys\nfor p in [{str(PROJECT)!r} + '/solutions', {str(PROJECT)!r} + '/course_lib', *(p + '/course_lib' for p in sys.path)]:\n    if os.path.exists(p) and os.listdir(p): return x + (q - x).detach()"),
     ),
     "connects": ("raised", does("import socket\nsocket.create_connection(('127.0.0.1', 80), 1)")),
@@ -196,3 +218,29 @@ NOTEBOOKS = {  # name: (verdict, text of the file)
     "format_3": ("not_graded", json.dumps({"worksheets": [{"cells": []}], "nbformat": 3})),
     "too_much_code": ("not_graded", notebook(cell("#" * 2_000_000, TAG))),
 }  # fmt: skip
+NOTEBOOKS |= {
+    name: ("pass", notebook(*(cell(part[0], TAG) if isinstance(part, tuple) else cell(part) for part in parts)))
+    for name, parts in FAIR.items()
+}
+# what was found to cost the grader itself, or others
+NOTEBOOKS |= {
+    "many_cells": ("not_graded", notebook(*[cell("")] * 3000, cell(RIGHT, TAG))),
+    "many_lists": ("not_graded", '{"nbformat": 4, "cells": [' + "[[[[]]]]," * 200_000 + "[]]}"),
+    "many_tags": ("pass", notebook(cell(RIGHT, TAG, *map(str, range(10_000))))),
+}
+CELLS |= {
+    "endless_rows_of_nothing": ("type", "import torch\ndef straight_through(x, q): return torch.empty(10 ** 9, 0)\n"),
+    "shared_memory": (
+        "raised",
+        does("import mmap\nfor i in range(100):\n    m = mmap.mmap(-1, 2 ** 28)\n    m.write(bytes(2 ** 28))"),
+    ),
+    "forged_list_of_imports": (
+        "raised",
+        does("import os, wire\nb = wire.pack({'found': 1, 'failed imports': [0] * 400000, 'raised': ['ValueError', 'x', None, '']})\nwhile b: b = b[os.write(next(d for d in range(3, 64) if _open(d)), b):]\nos._exit(0)").replace(
+            "def straight", "import os\ndef _open(d):\n    try: os.fstat(d)\n    except OSError: return False\n    return True\ndef straight", 1
+        ),
+    ),
+    "changes_a_file": ("raised", does("import os, sys\nos.chmod(sys.base_prefix + '/lib', 0)")),
+    "changes_the_host": ("raised", does("import socket\nsocket.sethostname('another')")),
+    "wants_to_outlive": ("wrong", does("import ctypes\nif ctypes.CDLL(None).prctl(1, 0, 0, 0, 0) == 0: return x + (q - x).detach()")),
+}

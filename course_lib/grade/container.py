@@ -81,16 +81,16 @@ def _build_root(readable: list[str], hidden: list[str]) -> None:
     trees = []
     for path in readable:
         tree = LIBC.syscall(OPEN_TREE, HERE, path.encode(), CLONE_TREE | RECURSIVE)
-        trees.append((path, _call(f"open_tree {path}", tree)))
+        trees.append((path, _call(f"open_tree {path}", tree), os.path.isdir(path)))
         devices = 0 if path.startswith("/dev/") else NO_DEVICES
         _set_attributes(tree, READ_ONLY | NO_SETUID | devices, RECURSIVE)
     _call("mount", LIBC.mount(b"none", b"/tmp", b"tmpfs", NO_SETUID | NO_DEVICES, b"mode=755,size=1m"))
     os.chdir("/tmp")
-    for path, tree in trees:
+    for path, tree, is_folder in trees:
         target = Path(path.lstrip("/"))
         target.parent.mkdir(parents=True, exist_ok=True)
         if not target.exists():  # a folder may have come with one above it
-            target.mkdir() if os.path.isdir(path) else target.touch()
+            target.mkdir() if is_folder else target.touch()
         _call(f"move_mount {path}", LIBC.syscall(MOVE_MOUNT, tree, b"", HERE, str(target).encode(), 4))
         os.close(tree)
     for path in hidden:

@@ -38,13 +38,21 @@ def grade(asked, sandboxes: list[Sandbox]) -> int:
         print(f"nothing was graded: {error}", file=sys.stderr)
         return 2
     work = [(student, lesson, chosen.lessons()[lesson]) for student in students for lesson in lessons]
-    run = Run(work, examiner, journal)
-    if not run.through(sandboxes):
+    run = Run(work, examiner, journal, chosen.stamps)
+    finished = run.through(sandboxes)
+    if run.fault:
+        print(f"stopped after {run.done} verdicts: {journal.path} cannot be written: {run.fault}", file=sys.stderr)
+        return 1
+    if not finished:
         print(f"stopped; {journal.path} keeps {run.done} verdicts, and the same command goes on from there", file=sys.stderr)
         return 130
     rows = [_row(student, lessons, chosen, run) for student in students]
-    reports.write_all(asked.out, rows, run.sandbox, canvas, asked.nbgrader)
     journal.close()
+    try:
+        reports.write_all(asked.out, rows, run.sandbox, canvas, asked.nbgrader)
+    except OSError as error:
+        print(f"all is graded, but {asked.out} cannot be written: {error}; the same command tries again", file=sys.stderr)
+        return 1
     print(_summary(run, rows, asked.out))
     return 0
 
@@ -76,8 +84,9 @@ def _handed_out(chosen: settings.Settings, students: list[submissions.Student]) 
 class Run:
     """The questions of a class, several at a time, each in a sandbox; what is known already is not asked again."""
 
-    def __init__(self, work: list, examiner: Examiner, journal: Journal):
-        self.work, self.examiner, self.journal = work, examiner, journal
+    def __init__(self, work: list, examiner: Examiner, journal: Journal, stamps: bool):
+        self.work, self.examiner, self.journal, self.stamps = work, examiner, journal, stamps
+        self.fault: OSError | None = None
         self.sandbox = ""
         self.trains = any(examiner.trains(check) for *_, checks in work for check in checks)
         self.results: dict[tuple[str, str], tuple[submissions.Notebook, list[Finding]]] = {}
@@ -113,7 +122,7 @@ class Run:
                     student, lesson, checks = waiting.get_nowait()
                 except queue.Empty:
                     break
-                notebook = submissions.read(student, lesson)
+                notebook = submissions.read(student, lesson, self.stamps)
                 findings = []
                 for check in checks:
                     if self._stop.is_set():
@@ -121,6 +130,9 @@ class Run:
                     findings.append(self._finding(notebook, check, sandbox))
                     bar.update()
                 self.results[student.name, lesson] = notebook, findings
+        except OSError as error:  # of the journal: what cannot be kept is not worth finding out
+            self.fault = error
+            self._stop.set()
         finally:
             sandbox.close()
 

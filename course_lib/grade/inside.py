@@ -3,13 +3,15 @@
 It knows the question and nothing of what would be right. It stands alone in the sandbox, with `observe` and `wire`.
 """
 
+import __future__
+
 import ast
-import builtins
 import contextlib
 import dis
 import functools
 import importlib.abc
 import importlib.util
+import inspect
 import linecache
 import re
 import sys
@@ -95,7 +97,7 @@ def _answer(name: str, cells: list[dict], calls: list, candidate: int) -> dict:
 def _size(observation: dict) -> int:
     """Bytes, about."""
     tensors = [value for value in observation.values() if type(value) is torch.Tensor]
-    return 100 * len(observation) + sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+    return 100 * len(observation) + sum(wire.extent(tensor) * tensor.element_size() for tensor in tensors)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -103,15 +105,21 @@ def _size(observation: dict) -> int:
 
 
 class Line:
-    """A statement of the notebook outside any other, with the names that it binds and those that it needs from others."""
+    """A statement of the notebook outside any other: the names that it binds where it stands, those of things of which it
+    sets a part (`x.y = ..`, `x[0] = ..`), and those of things on which it calls something (`x.append(..)`)."""
 
-    def __init__(self, node: ast.stmt, cell: int, file: str):
-        self.node, self.cell, self.file = node, cell, file
-        self.binds, self.imports = _bound(node), isinstance(node, (ast.Import, ast.ImportFrom))
+    def __init__(self, node: ast.stmt, cell: int, file: str, flags: int):
+        self.node, self.cell, self.file, self.flags = node, cell, file, flags
+        self.binds: set[str] = set()
+        self.sets: set[str] = set()
+        self.calls: set[str] = set()
+        self._look_at(node)
+        self.imports = isinstance(node, (ast.Import, ast.ImportFrom))
+        self.certain = not isinstance(node, (ast.If, ast.Try, ast.For, ast.While, ast.With, ast.Match))
 
     @functools.cached_property
     def code(self) -> types.CodeType:
-        return compile(ast.Module([self.node], []), self.file, "exec")
+        return compile(ast.Module([self.node], []), self.file, "exec", self.flags, dont_inherit=True)
 
     @functools.cached_property
     def uses(self) -> set[str]:
@@ -123,8 +131,34 @@ class Line:
             left += [value for value in code.co_consts if isinstance(value, types.CodeType)]
         return found
 
+    def _look_at(self, node: ast.AST) -> None:
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            self.binds.add(node.name)
+            self.calls |= {root for decorator in node.decorator_list if (root := _root(decorator))}
+            return
+        if isinstance(node, (ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)):
+            return
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            self.binds |= {alias.asname or alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, (ast.MatchAs, ast.MatchStar)) and node.name:
+            self.binds.add(node.name)
+        elif isinstance(node, (ast.Name, ast.Attribute, ast.Subscript)) and isinstance(node.ctx, ast.Store):
+            (self.binds if isinstance(node, ast.Name) else self.sets).add(_root(node))
+        elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
+            of_a_part = isinstance(node.value.func, ast.Attribute)
+            self.calls.add(_root(node.value.func) if of_a_part else _root(next(iter(node.value.args), None)))
+        for child in ast.iter_child_nodes(node):
+            self._look_at(child)
+
 
 READS = {"LOAD_NAME", "LOAD_GLOBAL", "LOAD_CLASSDEREF", "LOAD_FROM_DICT_OR_GLOBALS", "LOAD_FROM_DICT_OR_DEREF"}
+
+
+def _root(node: ast.AST | None) -> str:
+    """`x` of `x`, `x.y`, `x[0].y` and `x.y(..)`; of anything else, nothing."""
+    while isinstance(node, (ast.Attribute, ast.Subscript, ast.Call)):
+        node = node.func if isinstance(node, ast.Call) else node.value
+    return node.id if isinstance(node, ast.Name) else ""
 
 
 def candidates(name: str, cells: list[dict]) -> list:
@@ -133,17 +167,21 @@ def candidates(name: str, cells: list[dict]) -> list:
     The cell with its tag comes before others that define the name; of several, the last comes first. A program holds the
     whole of a tagged cell; of other cells only what the answer needs, by name: imports, functions, constants.
     """
-    lines: list[Line] = []
-    faults: dict[int, SyntaxError] = {}
+    trees, faults, flags = {}, {}, ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
     for index, cell in enumerate(cells):
         file = f"<cell {cell['number']}>"
         source, tree = _parsed(cell["source"], file)
         linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
-        if isinstance(tree, SyntaxError):
-            faults[index] = tree
-            continue
+        (faults if isinstance(tree, SyntaxError) else trees)[index] = tree
+        for node in getattr(tree, "body", []):
+            if isinstance(node, ast.ImportFrom) and node.module == "__future__":  # from then on it holds in every cell
+                features = [getattr(__future__, alias.name, None) for alias in node.names]
+                flags |= sum(feature.compiler_flag for feature in features if feature)
+    lines: list[Line] = []
+    for index, tree in trees.items():
+        file = f"<cell {cells[index]['number']}>"
         try:
-            lines += [Line(node, index, file) for node in tree.body]
+            lines += [Line(single, index, file, flags) for node in tree.body for single in _one_name_each(node)]
         except RecursionError:
             faults[index] = SyntaxError("Python cannot read this cell: it is nested too deeply")
     tagged = [index for index, cell in enumerate(cells) if f"answer:{name}" in cell["tags"]]
@@ -154,51 +192,70 @@ def candidates(name: str, cells: list[dict]) -> list:
 
 
 def _parsed(source: str, file: str):
-    """The source without what only IPython reads, and its syntax tree or the error."""
+    """The source as Python reads it, and its syntax tree or the error."""
     try:
         return source, ast.parse(source, file)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        plain = re.sub(r"^(\s*)[%!].*$", r"\1pass", source, flags=re.MULTILINE)
-        if plain != source:
+        plain = _without_magics(source)
+        if plain is not None and plain != source:
             return _parsed(plain, file)
         if not isinstance(error, SyntaxError):
             error = SyntaxError(f"Python cannot read this cell: {type(error).__name__}")
         return source, error
 
 
-def _program(name: str, lines: list[Line], cell: int, whole: bool) -> "list[Line] | SyntaxError":
-    own = [line for line in lines if line.cell == cell and (whole or name in line.binds)]
-    chosen = set(own)
+def _without_magics(source: str) -> str | None:
+    """What IPython makes of `%time`, `x = !ls` and `torch.cdist?`: calls, which fail here, as single lines may. None where
+    there is nothing of the kind, or no IPython."""
+    if not re.search(r"[%!?]", source):
+        return None
     try:
-        wanted = set().union(*(line.uses for line in own))
+        from IPython.core.inputtransformer2 import TransformerManager
+
+        body = re.sub(r"\A\s*%%.*\n", "\n", source)  # a magic for the whole cell: the cell is still what is asked
+        return TransformerManager().transform_cell(body)
+    except Exception:
+        return None
+
+
+def _one_name_each(node: ast.stmt) -> list[ast.stmt]:
+    """`import a, b` as two lines: where one fails, the other is there."""
+    if not isinstance(node, (ast.Import, ast.ImportFrom)):
+        return [node]
+    fixed = {} if isinstance(node, ast.Import) else {"module": node.module, "level": node.level}
+    return [ast.copy_location(type(node)(names=[alias], **fixed), node) for alias in node.names]
+
+
+def _program(name: str, lines: list[Line], cell: int, whole: bool) -> "list[Line] | SyntaxError":
+    """The lines that define the answer, and for every name that one of them uses the line that gave it its value: the
+    last one above, as when the notebook is run from the top, else the first one below."""
+    own = {index for index, line in enumerate(lines) if line.cell == cell and (whole or name in line.binds | line.sets)}
+    try:
+        left = [(index, lines[index].uses) for index in own]
     except SyntaxError as error:  # one that a tree does not show: `return` outside a function
         return error
-    settled = set().union(*(line.binds for line in own)) | set(dir(builtins))
-    while missing := wanted - settled:
-        settled |= missing
-        for sought in missing:
-            there = [line for line in lines if sought in line.binds and line not in chosen]
-            for line in [line for line in there if line.cell < cell] or there:
+    chosen = own | {index for index, line in enumerate(lines) if "*" in line.binds or name in line.sets}
+    while left:
+        place, names = left.pop()
+        for sought in names:
+            for index in _givers(lines, sought, place) - chosen:
                 with contextlib.suppress(SyntaxError):
-                    wanted |= line.uses
-                    chosen.add(line)
-    chosen |= {line for line in lines if "*" in line.binds}
-    return [line for line in lines if line in chosen]
+                    left.append((index, lines[index].uses))
+                    chosen.add(index)
+    return [lines[index] for index in sorted(chosen)]
 
 
-def _bound(node: ast.AST) -> set[str]:
-    """The names that a statement binds or changes where it stands: `x = ..`, `x.y = ..`, `x[0] = ..`, def, class, import."""
-    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-        return {node.name}
-    if isinstance(node, (ast.Import, ast.ImportFrom)):
-        return {alias.asname or alias.name.split(".")[0] for alias in node.names}
-    if isinstance(node, (ast.Name, ast.Attribute, ast.Subscript)) and isinstance(node.ctx, ast.Store):
-        while isinstance(node, (ast.Attribute, ast.Subscript)):
-            node = node.value
-        return {node.id} if isinstance(node, ast.Name) else set()
-    if isinstance(node, (ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)):
-        return set()
-    return set().union(*(_bound(child) for child in ast.iter_child_nodes(node)))
+def _givers(lines: list[Line], sought: str, place: int) -> set[int]:
+    """The lines that make `sought` what it is for a line at that place."""
+    binding = [index for index, line in enumerate(lines) if sought in line.binds]
+    found: set[int] = set()
+    for index in reversed([index for index in binding if index < place]):
+        found.add(index)
+        if lines[index].certain:
+            break
+    found = found or {index for index in binding if index > place and index == min(i for i in binding if i > place)}
+    imported = any(lines[index].imports for index in found)  # what is called of a module does not change it
+    return found | {i for i, line in enumerate(lines) if sought in line.sets or not imported and sought in line.calls}
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -212,7 +269,8 @@ def run(program: list[Line]):
     error, failed = None, []
     for line in program:
         try:
-            exec(line.code, vars(module))
+            if not line.code.co_flags & inspect.CO_COROUTINE:  # `await` outside a function wants a loop of events
+                exec(line.code, vars(module))
         except BaseException as raised:  # sys.exit() too: what stands below it may be the answer
             if isinstance(raised, MemoryError):
                 raise

@@ -25,6 +25,8 @@ class Journal:
     def __init__(self, folder: Path, seed: int, checks: str):
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / NAME
+        if self.path.exists() and not self.path.is_file():
+            raise OSError(f"{self.path} is no regular file")
         self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         _lock(self._file, self.path)
         head, lines = self._read()
@@ -80,7 +82,7 @@ class Journal:
                 continue
             if isinstance(said, dict):
                 lines.append(said)
-        head = lines[0] if lines and type(lines[0].get("seed")) is int else {}
+        head = lines[0] if lines and type(lines[0].get("seed")) is int and 0 <= lines[0]["seed"] < 2**31 else {}
         return head, lines[1:] if head else lines
 
 

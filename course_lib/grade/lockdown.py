@@ -7,11 +7,13 @@ import ctypes
 import mmap
 import os
 import platform
+import signal
 import struct
 import sys
 import time
 
 LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+DIE_WITH_PARENT = 1  # prctl
 
 
 def shut(rules: int | None, seconds: float, address_space: int, user: int | None = None) -> list[str]:
@@ -26,14 +28,24 @@ def shut(rules: int | None, seconds: float, address_space: int, user: int | None
         os.setgroups([])
         os.setresgid(user, user, user)
         os.setresuid(user, user, user)
-        layers.append("own user")
+        layers.append("nobody")
     if LIBC:
+        _drop_capabilities()
+        LIBC.prctl(DIE_WITH_PARENT, signal.SIGKILL)  # here, as whoever becomes another user forgets it
         LIBC.prctl(38, 1, 0, 0, 0)  # PR_SET_NO_NEW_PRIVS
         layers += ["landlock"] * (rules is not None and LIBC.syscall(RESTRICT_SELF, rules, 0) == 0)
     layers += ["limits"] * _limits(seconds, address_space)
     if LIBC:
         layers += ["seccomp"] * _seccomp()
     return layers
+
+
+def _drop_capabilities() -> None:
+    """For good: root keeps no more than its name."""
+    for capability in range(64):
+        LIBC.prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP; an error beyond the last one
+    LIBC.prctl(47, 4, 0, 0, 0)  # PR_CAP_AMBIENT_CLEAR_ALL
+    LIBC.capset(struct.pack("=Ii", 0x20080522, 0), bytes(24))
 
 
 def mapped() -> int:
@@ -137,12 +149,25 @@ CALLS = {  # name -> its number on x86_64 and on aarch64, None where there is no
     "unshare": (272, 97), "setns": (308, 268), "mount": (165, 40), "umount2": (166, 39), "pivot_root": (155, 41),
     "chroot": (161, 51), "open_tree": (428, 428), "move_mount": (429, 429), "fsopen": (430, 430), "fsmount": (432, 432),
     "mount_setattr": (442, 442), "open_by_handle_at": (304, 265), "name_to_handle_at": (303, 264),
+    # no change to a file's owner, rights, times or attributes, which Landlock does not look after
+    "chmod": (90, None), "fchmod": (91, 52), "fchmodat": (268, 53), "fchmodat2": (452, 452), "chown": (92, None),
+    "fchown": (93, 55), "lchown": (94, None), "fchownat": (260, 54), "utime": (132, None), "utimes": (235, None),
+    "futimesat": (261, None), "utimensat": (280, 88), "setxattr": (188, 5), "lsetxattr": (189, 6), "fsetxattr": (190, 7),
+    "setxattrat": (463, 463), "removexattr": (197, 14), "lremovexattr": (198, 15), "fremovexattr": (199, 16),
+    "removexattrat": (466, 466), "mknod": (133, None), "mknodat": (259, 33),
+    # nor to the machine, which root could
+    "sethostname": (170, 161), "setdomainname": (171, 162), "settimeofday": (164, 170), "clock_settime": (227, 112),
+    "clock_adjtime": (305, 266), "adjtimex": (159, 171), "acct": (163, 89), "reboot": (169, 142), "swapon": (167, 224),
+    "swapoff": (168, 225), "init_module": (175, 105), "finit_module": (313, 273), "delete_module": (176, 106),
+    "kexec_load": (246, 104), "kexec_file_load": (320, 294), "iopl": (172, None), "ioperm": (173, None),
+    "quotactl": (179, 60), "syslog": (103, 116), "vhangup": (153, 58),
     # doors through which faults of kernels were reached before
     "bpf": (321, 280), "userfaultfd": (323, 282), "io_uring_setup": (425, 425), "io_uring_enter": (426, 426),
     "io_uring_register": (427, 427), "fanotify_init": (300, 262),
 }  # fmt: skip
 CLONE, CLONE3, KILL, TGKILL, PRLIMIT = (56, 220), (435, 435), (62, 129), (234, 131), (302, 261)
-CLONE_THREAD = 0x10000
+MMAP, PRCTL = (9, 222), (157, 167)
+CLONE_THREAD, SHARED = 0x10000, 1
 ALLOW, KILL_PROCESS, ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
 EPERM, ENOSYS = 1, 38
 LOAD, EQUAL, AT_LEAST, BITS, RETURN = 0x20, 0x15, 0x35, 0x45, 0x06  # of the kernel's small machine
@@ -164,6 +189,11 @@ def _seccomp() -> bool:
         checks = [(test, len(values) - index, 0, value) for index, value in enumerate(values)]
         return [(LOAD, 0, 0, arguments[argument]), *checks, (RETURN, 0, 0, ERRNO | error), (RETURN, 0, 0, ALLOW)]
 
+    def where(test, argument: int, value: int):
+        """An error, where this value passes the test."""
+        load = (LOAD, 0, 0, arguments[argument])
+        return [load, (test, 0, 1, value), (RETURN, 0, 0, ERRNO | EPERM), (RETURN, 0, 0, ALLOW)]
+
     program = [(LOAD, 0, 0, 4), (EQUAL, 1, 0, ARCHITECTURES[machine]), (RETURN, 0, 0, KILL_PROCESS), (LOAD, 0, 0, number)]
     if machine == "x86_64":  # the same calls by another numbering
         program += [(AT_LEAST, 0, 1, 0x40000000), (RETURN, 0, 0, KILL_PROCESS)]
@@ -171,6 +201,8 @@ def _seccomp() -> bool:
     program += rule(CLONE3, (RETURN, 0, 0, ERRNO | ENOSYS))  # whose flags cannot be seen: the C library then uses clone
     program += rule(KILL, *unless(EQUAL, 0, me)) + rule(TGKILL, *unless(EQUAL, 0, me))
     program += rule(PRLIMIT, *unless(EQUAL, 0, 0, me))
+    program += rule(MMAP, *where(BITS, 3, SHARED))  # shared memory is nobody's: no limit counts it once it is unmapped
+    program += rule(PRCTL, *where(EQUAL, 0, DIE_WITH_PARENT))
     for call in CALLS.values():
         if call[column] is not None:
             program += rule(call, (RETURN, 0, 0, ERRNO | EPERM))

@@ -7,7 +7,7 @@ import secrets
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from torch import Tensor
@@ -42,7 +42,7 @@ class Finding:
     verdict: str
     score: float = 0.0
     title: str = ""
-    rows: tuple[tuple[str, str], ...] = ()
+    rows: tuple = ()  # of (heading, text)
     picture: str = ""
     seconds: float = 0.0
     allowed: float = 0.0  # seconds
@@ -51,7 +51,10 @@ class Finding:
     @classmethod
     def from_line(cls, said: dict) -> "Finding":
         """`TypeError` or `ValueError` for what no finding ever was."""
-        found = cls(**said | {"rows": tuple((heading, text) for heading, text in said["rows"])})
+        found = cls(**said | {"rows": tuple((str(heading), str(text)) for heading, text in said["rows"])})
+        for field in fields(cls):
+            if not isinstance(getattr(found, field.name), {float: (int, float), str: str}.get(field.type, tuple)):
+                raise ValueError(field.name)
         if found.verdict not in VERDICTS or not 0 <= found.score <= 1:
             raise ValueError(found.verdict)
         return found
@@ -142,7 +145,8 @@ class Examiner:
         if "syntax" in said:
             line, message, source = said["syntax"]
             return _plain("syntax", name, f"line {_text(line)}: {_text(message)}\n{_text(source)}")
-        extra = [("imports", f"not to be had here: {_text(line)}") for line in said.get("failed imports", [])]
+        failed = said.get("failed imports")
+        extra = [("imports", f"not to be had here: {_text(line)}") for line in (failed if type(failed) is list else [])[:9]]
         if "raised" in said:
             raised = _as_raised(said["raised"])
             rows = [("came", feedback.raised_in_words(raised)), ("wanted", "a cell that runs by itself"), *extra]

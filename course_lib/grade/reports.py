@@ -93,15 +93,14 @@ def write_all(folder: Path, rows: list[Row], sandbox: str, canvas: "Roster | Non
 
 def write(path: Path, text: str) -> None:
     """Beside the old file, then in its place."""
-    with tempfile.NamedTemporaryFile(
-        "w", dir=path.parent, prefix=".part-", delete=False, encoding="utf-8", errors="backslashreplace", newline=""
-    ) as part:
-        part.write(text)
+    descriptor, part = tempfile.mkstemp(dir=path.parent, prefix=".part-")
     try:
-        os.chmod(part.name, 0o644)
-        os.replace(part.name, path)
+        with open(descriptor, "w", encoding="utf-8", errors="backslashreplace", newline="") as file:
+            file.write(text)
+        os.chmod(part, 0o644)
+        os.replace(part, path)
     except OSError:
-        os.unlink(part.name)
+        os.unlink(part)
         raise
 
 
@@ -110,9 +109,11 @@ def file_names(students: Iterable[str]) -> dict[str, str]:
     names, taken = {}, set()
     for student in students:
         name = student
-        if not re.fullmatch(r"[\w@+=,()][\w .@+=,()-]{0,99}", student) or student[-1] in ". " or student.lower() in taken:
-            readable = re.sub(r"[^A-Za-z0-9]+", "-", student)[:40].strip("-")
-            name = f"{readable}-{hashlib.sha256(student.encode(errors='surrogatepass')).hexdigest()[:8]}"
+        plain = re.fullmatch(r"[\w@+=,()][\w .@+=,()-]*", student) and student[-1] not in ". "
+        if not plain or len(student.encode()) > 100 or student.lower() in taken:
+            readable, digest = re.sub(r"[^A-Za-z0-9]+", "-", student)[:40].strip("-"), student.encode(errors="surrogatepass")
+            while (name := f"{readable}-{hashlib.sha256(digest).hexdigest()[:8]}").lower() in taken:
+                digest += b"+"
         names[student] = name
         taken.add(name.lower())
     return names
@@ -132,8 +133,8 @@ def _cell(value) -> str:
     """Points without noise; a text that a spreadsheet would take for a formula gets an apostrophe before it."""
     if isinstance(value, float):
         return f"{value:.4f}".rstrip("0").rstrip(".")
-    text = "; ".join(shown(line) for line in str(value).splitlines())
-    return f"'{text}" if text.lstrip().startswith(("=", "+", "-", "@", "\N{FULLWIDTH EQUALS SIGN}")) else text
+    text = " ".join(shown(line) for line in str(value).splitlines())
+    return re.sub(r"(^|;)(\s*[=+\-@＝＋－＠])", r"\1'\2", text)  # a semicolon parts cells for half of the world
 
 
 def gradebook(rows: list[Row], sandbox: str) -> list[list]:

@@ -9,6 +9,7 @@
 
     [late]
     due = 2026-12-01T23:59:00            # or one for each exercise, in a table [late.due]
+    stamps = true                        # a timestamp.txt beside the notebook counts, not the file's own time
     grace_minutes = 15
     lost_per_day = 0.1                   # share of the points, for every day begun
     most_lost = 0.5
@@ -31,6 +32,7 @@ from course_lib.check.exercises import EXERCISES
 from course_lib.check.judge import Exercise
 
 COURSE = Path(__file__).parent.parent
+LONG_AGO, FAR = datetime(1990, 1, 1), datetime(4000, 1, 1)  # what files say lies between, or is taken to
 
 
 class BadSettings(ValueError):
@@ -50,6 +52,7 @@ class Settings:
     grace: timedelta = timedelta()
     lost_per_day: float = 0.0
     most_lost: float = 1.0
+    stamps: bool = False
     extra_days: dict[str, float] = field(default_factory=dict)  # by student
 
     def lessons(self) -> dict[str, list[str]]:
@@ -87,7 +90,7 @@ def load(path: Path | None) -> Settings:
     except ValueError as error:
         raise BadSettings(f"{path} is not TOML: {error}") from None
     _known(path, "the file", said, {"points", "late", "private", "partial_credit"})
-    private = tuple((path.parent / _of_kind(path, "private", name, str)).resolve() for name in said.get("private", []))
+    private = tuple((path.parent / _of_kind(path, "private", name, str)).resolve() for name in _of_kind(path, "private", said.get("private", []), list))
     exercises = dict(EXERCISES)
     for file in private:
         for exercise in _exercises_of(file):
@@ -95,7 +98,7 @@ def load(path: Path | None) -> Settings:
                 raise BadSettings(f"{file}: there is an exercise {exercise.name} already; a name belongs to one answer")
             exercises[exercise.name] = exercise
     late = said.get("late", {})
-    _known(path, "[late]", late, {"due", "grace_minutes", "lost_per_day", "most_lost", "extra_days"})
+    _known(path, "[late]", late, {"due", "stamps", "grace_minutes", "lost_per_day", "most_lost", "extra_days"})
     due = late.get("due", {})
     lessons = {exercise.lesson for exercise in exercises.values()}
     due = due if isinstance(due, dict) else {"": due}
@@ -110,12 +113,13 @@ def load(path: Path | None) -> Settings:
         named=tuple(sorted({exercises[name].lesson if name in exercises else name for name, p in points.items() if p})),
         private=private,
         partial_credit=_of_kind(path, "partial_credit", said.get("partial_credit", False), bool),
-        due={lesson: _of_kind(path, "late.due", when, datetime) for lesson, when in due.items()},
-        grace=timedelta(minutes=_number(path, "late.grace_minutes", late.get("grace_minutes", 0))),
+        due={lesson: _moment(path, when) for lesson, when in due.items()},
+        stamps=_of_kind(path, "late.stamps", late.get("stamps", False), bool),
+        grace=timedelta(minutes=_number(path, "late.grace_minutes", late.get("grace_minutes", 0), 10_000)),
         lost_per_day=_number(path, "late.lost_per_day", late.get("lost_per_day", 0), 1),
         most_lost=_number(path, "late.most_lost", late.get("most_lost", 1), 1),
         extra_days={
-            student: _number(path, f"late.extra_days.{student}", days)
+            student: _number(path, f"late.extra_days.{student}", days, 1000)
             for student, days in _of_kind(path, "late.extra_days", late.get("extra_days", {}), dict).items()
         },
     )
@@ -165,6 +169,14 @@ def _number(path: Path, name: str, value, most: float = math.inf) -> float:
     return float(value)
 
 
+def _moment(path: Path, value) -> datetime:
+    when = _of_kind(path, "late.due", value, datetime)
+    if not 2000 <= when.year <= 3000:
+        raise BadSettings(f"{path}: late.due is {value}; wanted a year from 2000 to 3000")
+    return when
+
+
 def _local(when: datetime) -> datetime:
     """With a time zone: the machine's own where none is said."""
+    when = max(min(when, FAR.replace(tzinfo=when.tzinfo)), LONG_AGO.replace(tzinfo=when.tzinfo))
     return when if when.tzinfo else when.astimezone()

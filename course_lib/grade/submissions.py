@@ -15,6 +15,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 MOST_FILE, MOST_CODE = 2**25, 2**20  # bytes of a notebook, characters of its code
+MOST_CELLS, MOST_TAGS, MOST_BRACKETS = 2000, 20, 500_000  # brackets open lists and dictionaries, 60 bytes or more each
 PASSED_OVER = {"__MACOSX", ".ipynb_checkpoints", ".git"}
 
 
@@ -24,7 +25,7 @@ class Notebook:
 
     there:     False where there is no such file, which is an answer: a blank one.
     digest:    of the file's bytes: what was graded once need not be graded again.
-    handed_in: when, by timestamp.txt beside it (nbgrader writes one), else by the file's own time.
+    handed_in: when, by the file's own time, or by a timestamp.txt beside it, as nbgrader writes one.
     """
 
     student: str
@@ -41,9 +42,11 @@ FROM_CANVAS = re.compile(r"(?P<who>.+?)_(?P<late>LATE_)?(?P<user>\d+)_\d+_(?P<na
 
 @dataclass
 class Student:
-    """Somebody's files, by the names they were handed out with. notes: what else is to be said, in words."""
+    """Somebody's files, by the names they were handed out with. notes: what else is to be said, in words. problem: why
+    the files are not known."""
 
     name: str
+    problem: str = ""
     notes: list[str] = field(default_factory=list)
     files: dict[str, Path] = field(default_factory=dict)
 
@@ -61,7 +64,7 @@ def students_in(folder: Path, leave_out: Path) -> list[Student]:
             try:
                 student.files |= {file: place / file for file in os.listdir(place)}
             except OSError as error:
-                student.notes.append(f"the folder cannot be read: {error.strerror}")
+                student.problem = f"the folder cannot be read: {error.strerror}"
         elif canvas:
             who = f"{canvas['who']}_{canvas['user']}"
             student = found.setdefault(who, Student(who))
@@ -80,8 +83,10 @@ def name_unknown_files(students: Iterable[Student], lessons: Iterable[str]) -> N
             student.notes.append(f"not graded, as no exercise has this name: {', '.join(map(shown, strange))}")
 
 
-def read(student: Student, lesson: str) -> Notebook:
-    """Never raises for what a student did to the file."""
+def read(student: Student, lesson: str, stamps: bool = False) -> Notebook:
+    """Never raises for what a student did to the file. stamps: whether a timestamp.txt beside it is believed."""
+    if student.problem:
+        return Notebook(student.name, lesson, problem=student.problem)
     path = student.files.get(f"{lesson}.ipynb")
     if path is None:
         return Notebook(student.name, lesson, there=False, problem=f"no {lesson}.ipynb was handed in")
@@ -94,7 +99,8 @@ def read(student: Student, lesson: str) -> Notebook:
         why = error.strerror if isinstance(error, OSError) and error.strerror else str(error) or type(error).__name__
         return Notebook(student.name, lesson, problem=f"{path.name} cannot be read: {why}")
     digest = hashlib.sha256(data).hexdigest()[:16]
-    return Notebook(student.name, lesson, tuple(cells), digest, handed_in=_stamp(student) or changed)
+    handed_in = (_stamp(student) if stamps else None) or changed
+    return Notebook(student.name, lesson, tuple(cells), digest, handed_in=handed_in)
 
 
 def shown(text: str) -> str:
@@ -107,11 +113,14 @@ def _regular_file(path: Path) -> tuple[bytes, datetime]:
     if path.is_symlink():
         raise ValueError("it is a link, not a file")
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
-    with open(descriptor, "rb") as file:
-        about = os.fstat(descriptor)
+    try:
+        about, data = os.fstat(descriptor), b""
         if not stat.S_ISREG(about.st_mode):
             raise ValueError("it is no regular file")
-        data = file.read(MOST_FILE + 1)
+        while len(data) <= MOST_FILE and (piece := os.read(descriptor, MOST_FILE + 1 - len(data))):
+            data += piece
+    finally:
+        os.close(descriptor)
     if len(data) > MOST_FILE:
         raise ValueError(f"it has {about.st_size:,} bytes; {MOST_FILE:,} are the most. Clear the outputs and save it again")
     return data, datetime.fromtimestamp(about.st_mtime, timezone.utc)
@@ -121,6 +130,8 @@ def _code_cells(data: bytes) -> list[dict]:
     """Number, source and tags of each code cell that can be understood."""
     if not data.strip():
         raise ValueError("it is empty")
+    if data.count(b"[") + data.count(b"{") > MOST_BRACKETS:
+        raise ValueError("it holds too many lists; clear the outputs and save it again")
     try:
         notebook = json.loads(data)
     except ValueError:  # UnicodeDecodeError is one
@@ -138,8 +149,10 @@ def _code_cells(data: bytes) -> list[dict]:
             continue
         metadata = cell.get("metadata")
         tags = metadata.get("tags") if isinstance(metadata, dict) else None
-        tags = [tag for tag in tags if isinstance(tag, str)] if isinstance(tags, list) else []
+        tags = [tag[:100] for tag in tags[:MOST_TAGS] if isinstance(tag, str)] if isinstance(tags, list) else []
         cells.append({"number": number, "source": source, "tags": tags})
+    if len(cells) > MOST_CELLS:
+        raise ValueError(f"it has {len(cells):,} cells of code; {MOST_CELLS:,} are the most")
     length = sum(len(cell["source"]) for cell in cells)
     if length > MOST_CODE:
         raise ValueError(f"its cells hold {length:,} characters of code; {MOST_CODE:,} are the most")

@@ -5,6 +5,7 @@ out is written by a stranger: `unpack` takes plain tensors, numbers, words, list
 """
 
 import json
+import math
 import struct
 
 import safetensors
@@ -14,6 +15,7 @@ from torch import Tensor
 
 LENGTH = struct.Struct(">I")
 MOST_HEADER = 2**21  # bytes
+MOST_ELEMENTS = 2**24  # of a tensor, an axis of length 0 counted as 1: the others may be of any length beside it
 
 
 class Unacceptable(TypeError):
@@ -46,9 +48,15 @@ def unpack(data: bytes):
             raise ValueError(f"{length} bytes of header")
         start = LENGTH.size
         tensors = safetensors.torch.load(data[start + length :])
+        if any(extent(tensor) > MOST_ELEMENTS for tensor in tensors.values()):
+            raise ValueError("a tensor too large")
         return _rebuilt(json.loads(data[start : start + length]), tensors)
     except (struct.error, ValueError, KeyError, TypeError, RecursionError, RuntimeError, safetensors.SafetensorError) as error:
         raise Unacceptable(f"no reply of the kind that was wanted: {type(error).__name__}") from None
+
+
+def extent(tensor: Tensor) -> int:
+    return math.prod(max(length, 1) for length in tensor.shape)
 
 
 def join(first: bytes, second: bytes) -> bytes:
