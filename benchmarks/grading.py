@@ -19,7 +19,13 @@ import nbformat
 from nbformat.v4 import new_code_cell, new_notebook
 
 PROJECT = Path(__file__).resolve().parent.parent
-ANSWERS = {"nearest_codes": "03_nearest_code", "straight_through": "04_straight_through", "ema_update": "06_ema_updates"}
+# What one of them needs from another exercise stands in the notebook too.
+HELPERS = "def pairwise_distances(flat, codebook):\n    return (flat.unsqueeze(1) - codebook).square().sum(dim=2)"
+ANSWERS = {
+    "nearest_codes": "03_nearest_code",
+    "straight_through": "04_straight_through",
+    "ema_update": "06_ema_updates",
+}
 NOT_ASKED = ("pairwise_distances", "look_up", "perplexity")
 STUDENTS, BY_NBGRADER, KILLS, KILLED_CLASS = 100, 8, 20, 24
 SECONDS_ASKED, CLASS_ASKED, THROUGHPUT_ASKED = 0.2, 15, 10
@@ -28,6 +34,7 @@ SECONDS_ASKED, CLASS_ASKED, THROUGHPUT_ASKED = 0.2, 15, 10
 def toy_notebook(wrong: str = "") -> dict:
     """Three answers and their checks, as the solutions have them; one of them may be replaced by something wrong."""
     cells = [new_code_cell("import torch\nimport torch.nn.functional as F\nfrom course_lib.check import check, hint")]
+    cells.append(new_code_cell(HELPERS))
     for name, lesson in ANSWERS.items():
         solved = nbformat.read(PROJECT / f"solutions/{lesson}.ipynb", as_version=4)
         for kind in ("answer", "check"):
@@ -86,7 +93,11 @@ def nbgrader_seconds(folder: Path, students: int = BY_NBGRADER) -> float | None:
     notebook = toy_notebook()
     for cell in notebook.cells:
         if cell.metadata.get("nbgrader", {}).get("solution"):
-            cell.source = cell.source if "### BEGIN SOLUTION" in cell.source else f"### BEGIN SOLUTION\n{cell.source}\n### END SOLUTION"
+            cell.source = (
+                cell.source
+                if "### BEGIN SOLUTION" in cell.source
+                else f"### BEGIN SOLUTION\n{cell.source}\n### END SOLUTION"
+            )
     places = [folder / "source/toy"] + [folder / f"submitted/student{index:03}/toy" for index in range(students)]
     for place in places:
         place.mkdir(parents=True)
@@ -97,12 +108,16 @@ def nbgrader_seconds(folder: Path, students: int = BY_NBGRADER) -> float | None:
 
     def nbgrader(*words: str) -> float:
         start = time.perf_counter()
-        subprocess.run([sys.executable, "-m", "nbgrader", *words], cwd=folder, check=True, capture_output=True, env=environment)
+        subprocess.run(
+            [sys.executable, "-m", "nbgrader", *words], cwd=folder, check=True, capture_output=True, env=environment
+        )
         return time.perf_counter() - start
 
     nbgrader("generate_assignment", "toy")
     seconds = nbgrader("autograde", "toy") / students
-    marks = subprocess.run([sys.executable, "-m", "nbgrader", "export"], cwd=folder, capture_output=True, env=environment)
+    marks = subprocess.run(
+        [sys.executable, "-m", "nbgrader", "export"], cwd=folder, capture_output=True, env=environment
+    )
     assert marks.returncode == 0 and len((folder / "grades.csv").read_text().splitlines()) == students + 1, marks.stderr
     return seconds
 

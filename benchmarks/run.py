@@ -28,7 +28,7 @@ from course_lib import data, recipes
 from course_lib.quantize import VectorQuantizerEMA
 
 PROJECT = Path(__file__).resolve().parent.parent
-NOT_MEASURED = "not measured"
+NOT_MEASURED, ELSEWHERE = "not measured", "*Measured on another machine, or with other versions: "
 
 DIM, ROWS = recipes.DIM, 16_384
 REPEATS = {512: 25, 8192: 7}  # codebook size -> rounds that count
@@ -322,9 +322,17 @@ def grading_tables(found: dict, asked) -> str:
     ours, theirs = found["two"] / students, found["nbgrader"]
     ratio = theirs / ours if theirs else None
     rows = [
-        ["one correct submission, one worker, s (median)", found["submission"], verdict(found["submission"], at_most=asked.SECONDS_ASKED)],
+        [
+            "one correct submission, one worker, s (median)",
+            found["submission"],
+            verdict(found["submission"], at_most=asked.SECONDS_ASKED),
+        ],
         [f"{students} submissions, one worker, s (start included)", found["one"], "-"],
-        [f"{students} submissions, two workers, s (start included)", found["two"], verdict(found["two"], at_most=asked.CLASS_ASKED)],
+        [
+            f"{students} submissions, two workers, s (start included)",
+            found["two"],
+            verdict(found["two"], at_most=asked.CLASS_ASKED),
+        ],
         [f"nbgrader, s for each submission ({asked.BY_NBGRADER} of them, start included)", theirs, "-"],
         ["our throughput over nbgrader's", ratio, verdict(ratio, at_least=asked.THROUGHPUT_ASKED)],
     ]
@@ -377,10 +385,15 @@ def header() -> str:
 
 
 def kept(path: Path, top: str) -> dict[str, str]:
-    """The sections that the file has, if it comes from this machine with these versions (the line with the date)."""
-    if not path.exists() or top.split(". ", 1)[1] not in path.read_text(encoding="utf-8"):
+    """The sections that the file has. Those of another machine or other versions (the line with the date) say so."""
+    if not path.exists():
         return {}
-    texts = dict(text.split("\n\n", 1) for text in path.read_text(encoding="utf-8").strip().split("\n\n## ")[1:])
+    before, *sections = path.read_text(encoding="utf-8").strip().split("\n\n## ")
+    where = before.rsplit("\n\n", 1)[-1]
+    texts = dict(text.split("\n\n", 1) for text in sections)
+    if where.split(". ", 1)[-1] != top.rsplit("\n\n", 1)[-1].split(". ", 1)[-1]:
+        unlabelled = [title for title, text in texts.items() if not text.startswith((ELSEWHERE, NOT_MEASURED))]
+        texts |= {title: f"{ELSEWHERE}{where}*\n\n{texts[title]}" for title in unlabelled}
     return {name: texts[title] for name, (title, _) in SECTIONS.items() if title in texts}
 
 

@@ -273,7 +273,9 @@ def test_what_only_ipython_reads_is_passed_over(inside, magic):
 
 
 def test_a_line_that_fails_does_not_keep_the_next_from_running(inside):
-    program = inside.candidates("f", list(notebook_of(("import nowhere\n1 / 0\nf = 3\nraise SystemExit\ng = 4", TAGGED)).cells))[0]
+    program = inside.candidates(
+        "f", list(notebook_of(("import nowhere\n1 / 0\nf = 3\nraise SystemExit\ng = 4", TAGGED)).cells)
+    )[0]
     space, error, failed = inside.run(program)
     assert space["f"] == 3 and space["g"] == 4 and isinstance(error, ZeroDivisionError) and "nowhere" in failed[0]
     sys.modules["__main__"] = sys.modules.get("__main__", sys)
@@ -406,7 +408,16 @@ def test_what_earlier_exercises_had_one_write_is_given_and_works():
 
 
 def a_finding(student: str = "ann", verdict: str = "pass", **more) -> Finding:
-    return Finding(student, hostile.LESSON, hostile.NAME, "digest", verdict, float(verdict == "pass"), rows=(("came", "x"),), **more)
+    return Finding(
+        student,
+        hostile.LESSON,
+        hostile.NAME,
+        "digest",
+        verdict,
+        float(verdict == "pass"),
+        rows=(("came", "x"),),
+        **more,
+    )
 
 
 def reopened(folder: Path, checks: str = "c") -> journal.Journal:
@@ -452,7 +463,9 @@ def test_verdicts_that_fell_to_the_grader_are_found_again(tmp_path):
     book.write(a_finding("ann", "not_graded"))
     book.write(a_finding("bob", "timeout", allowed=5.0))
     assert book.find("ann", hostile.NAME, "digest", 5) is None
-    assert book.find("bob", hostile.NAME, "digest", 5) is not None and book.find("bob", hostile.NAME, "digest", 6) is None
+    assert (
+        book.find("bob", hostile.NAME, "digest", 5) is not None and book.find("bob", hostile.NAME, "digest", 6) is None
+    )
     book.close()
 
 
@@ -508,7 +521,7 @@ def test_points_are_the_courses_unless_said_otherwise(tmp_path):
 
 
 DUE = datetime(2026, 12, 1, 12, tzinfo=timezone.utc)
-LATE = '[late]\ndue = 2026-12-01T12:00:00Z\ngrace_minutes = 10\nlost_per_day = 0.2\nmost_lost = 0.5\n[late.extra_days]\nann = 2\n'
+LATE = "[late]\ndue = 2026-12-01T12:00:00Z\ngrace_minutes = 10\nlost_per_day = 0.2\nmost_lost = 0.5\n[late.extra_days]\nann = 2\n"
 
 
 @pytest.mark.parametrize(
@@ -525,9 +538,14 @@ def test_late_work_loses_by_the_day(tmp_path, student, after, lost):
 
 
 def test_each_exercise_may_be_due_at_its_own_time_and_none_need_be(tmp_path):
-    chosen = settings_of(tmp_path, '[late]\nlost_per_day = 0.1\n[late.due]\n"04_straight_through" = 2026-12-01T12:00:00Z\n')
+    chosen = settings_of(
+        tmp_path, '[late]\nlost_per_day = 0.1\n[late.due]\n"04_straight_through" = 2026-12-01T12:00:00Z\n'
+    )
     late = DUE + timedelta(days=1)
-    assert chosen.lost_by("ann", "04_straight_through", late) == 0.1 and chosen.lost_by("ann", "05_three_losses", late) == 0
+    assert (
+        chosen.lost_by("ann", "04_straight_through", late) == 0.1
+        and chosen.lost_by("ann", "05_three_losses", late) == 0
+    )
     assert chosen.lost_by("ann", "04_straight_through", None) == settings.Settings().lost_by("ann", "x", late) == 0
 
 
@@ -550,7 +568,7 @@ def test_settings_that_nobody_understands_say_what_was_wanted(tmp_path, text, sa
         settings.load(tmp_path / "nowhere.toml")
 
 
-PRIVATE = '''
+PRIVATE = """
 import torch
 from course_lib.check.exercises.drawing import normal
 from course_lib.check.judge import Exercise, Mistake
@@ -573,7 +591,7 @@ EXERCISES = [
         hints=("", "", ""),
     )
 ]
-'''
+"""
 
 
 def test_an_exercise_of_ones_own_is_a_file_outside(tmp_path, here):
@@ -583,8 +601,12 @@ def test_an_exercise_of_ones_own_is_a_file_outside(tmp_path, here):
     assert chosen.points["mean_code"] == 6 and chosen.lessons()["90_mine"] == ["mean_code"]
     examiner = Examiner(chosen.exercises, seed=0)
     found = examiner.ask(notebook_of("def mean_code(c):\n    return c.mean(1)", lesson="90_mine"), "mean_code", here)
-    assert found.verdict == "wrong" and "the mean is over the codes, not over their numbers" in dict(found.rows).values()
-    found = examiner.ask(notebook_of("def mean_code(c):\n    return c.sum(0) / len(c)", lesson="90_mine"), "mean_code", here)
+    assert (
+        found.verdict == "wrong" and "the mean is over the codes, not over their numbers" in dict(found.rows).values()
+    )
+    found = examiner.ask(
+        notebook_of("def mean_code(c):\n    return c.sum(0) / len(c)", lesson="90_mine"), "mean_code", here
+    )
     assert found.verdict == "pass"
     (tmp_path / "hidden/e90.py").write_text(PRIVATE.replace('"mean_code"', '"look_up"'))
     with pytest.raises(settings.BadSettings, match="there is an exercise look_up already"):
@@ -613,7 +635,9 @@ def student_with(tmp_path, **files) -> submissions.Student:
 
 def test_when_work_was_handed_in(tmp_path):
     text = hostile.notebook(hostile.cell(hostile.RIGHT, hostile.TAG))
-    student = student_with(tmp_path, **{f"{hostile.LESSON}__ipynb": text, "timestamp__txt": "2026-11-25 13:05:00.5 UTC\n"})
+    student = student_with(
+        tmp_path, **{f"{hostile.LESSON}__ipynb": text, "timestamp__txt": "2026-11-25 13:05:00.5 UTC\n"}
+    )
     read = submissions.read(student, hostile.LESSON, stamps=True)
     assert read.handed_in == datetime(2026, 11, 25, 13, 5, 0, 500_000, timezone.utc) and len(read.digest) == 16
     (tmp_path / "ann/timestamp.txt").write_text("yesterday \x1b[31m")
@@ -624,7 +648,9 @@ def test_when_work_was_handed_in(tmp_path):
 
 
 def test_notebooks_as_jupyter_writes_them_are_read(tmp_path):
-    made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("a\nb", metadata={"tags": ["answer:x"]}), nbformat.v4.new_markdown_cell("c")])
+    made = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_code_cell("a\nb", metadata={"tags": ["answer:x"]}), nbformat.v4.new_markdown_cell("c")]
+    )
     student = student_with(tmp_path, **{f"{hostile.LESSON}__ipynb": nbformat.writes(made)})
     assert submissions.read(student, hostile.LESSON).cells == ({"number": 1, "source": "a\nb", "tags": ["answer:x"]},)
 
@@ -638,7 +664,12 @@ def test_a_folder_for_output_is_no_student(tmp_path):
 
 def test_files_side_by_side_as_canvas_downloads_them(tmp_path):
     text = hostile.notebook(hostile.cell(hostile.RIGHT, hostile.TAG))
-    for name in ("doeann_12_345_04_straight_through-2.ipynb", "doeann_12_346_05_three_losses.ipynb", "roe_LATE_13_99_04_straight_through.ipynb", "notes.ipynb"):
+    for name in (
+        "doeann_12_345_04_straight_through-2.ipynb",
+        "doeann_12_346_05_three_losses.ipynb",
+        "roe_LATE_13_99_04_straight_through.ipynb",
+        "notes.ipynb",
+    ):
         (tmp_path / name).write_text(text)
     ann, roe = submissions.students_in(tmp_path, tmp_path / "out")
     assert (ann.name, sorted(ann.files)) == ("doeann_12", ["04_straight_through.ipynb", "05_three_losses.ipynb"])
@@ -699,17 +730,37 @@ def test_numbers_are_numbers():
 
 
 def test_files_of_students_have_names_that_any_system_takes():
-    students = ["ann", "Ann", "..", "../../etc", "a/b", "CON ", "x" * 300, "Zoë", "", "a\nb", "\udce9", ".hidden", "=x", "end."]
+    students = [
+        "ann",
+        "Ann",
+        "..",
+        "../../etc",
+        "a/b",
+        "CON ",
+        "x" * 300,
+        "Zoë",
+        "",
+        "a\nb",
+        "\udce9",
+        ".hidden",
+        "=x",
+        "end.",
+    ]
     names = reports.file_names(students)
     assert names["ann"] == "ann" and names["Zoë"] == "Zoë" and names["=x"] == "=x"
     lowered = [name.lower() for name in names.values()]
     assert len(set(lowered)) == len(students)
-    assert all(0 < len(name.encode()) < 250 and not re.search(r'[/\\\n<>:"|?*]', name) and name[0] != "." for name in names.values())
+    assert all(
+        0 < len(name.encode()) < 250 and not re.search(r'[/\\\n<>:"|?*]', name) and name[0] != "."
+        for name in names.values()
+    )
 
 
 def test_a_page_shows_what_a_check_shows_and_nothing_that_acts():
     rows = (("came", "<script>alert(1)</script> & more"), ("the cause", "which of the two terms?"))
-    found = Finding("ann", hostile.LESSON, "straight_through", "d", "wrong", 0.0, "<b>title</b>", rows, "<table></table>")
+    found = Finding(
+        "ann", hostile.LESSON, "straight_through", "d", "wrong", 0.0, "<b>title</b>", rows, "<table></table>"
+    )
     text = reports.page(row_of(found, student="<img src=x onerror=alert(1)>", notes=["<i>"]))
     assert "<script" not in text and "<img" not in text and "<i>" not in text and "&lt;script&gt;" in text
     assert "which of the two terms?" in text and "<table></table>" in text
@@ -717,10 +768,16 @@ def test_a_page_shows_what_a_check_shows_and_nothing_that_acts():
 
 def test_canvas_takes_whom_it_knows_from_its_own_export(tmp_path):
     export = tmp_path / "export.csv"
-    export.write_text("\ufeffStudent,ID,SIS User ID,SIS Login ID,Section,Old (1)\n    Points Possible,,,,,5\n\"Doe, Ann\",17,u1,ann,A,3\n")
+    export.write_text(
+        '\ufeffStudent,ID,SIS User ID,SIS Login ID,Section,Old (1)\n    Points Possible,,,,,5\n"Doe, Ann",17,u1,ann,A,3\n'
+    )
     table = reports.Roster(export).table([row_of(a_finding()), row_of(a_finding(), student="bob")])
     assert table[0] == ["Student", "ID", "SIS User ID", "SIS Login ID", "Section", hostile.LESSON]
-    assert table[1][5] == 4 and table[2] == ["Doe, Ann", "17", "u1", "ann", "A", 4] and table[3][:4] == ["bob", "", "", "bob"]
+    assert (
+        table[1][5] == 4
+        and table[2] == ["Doe, Ann", "17", "u1", "ann", "A", 4]
+        and table[3][:4] == ["bob", "", "", "bob"]
+    )
     export.write_text("Name\nann\n")
     with pytest.raises(ValueError, match="wanted a gradebook exported from Canvas"):
         reports.Roster(export)
@@ -783,7 +840,9 @@ def grade(inside, *arguments) -> int:
 def test_options_write_the_other_tables_and_choose_exercises(class_of_two, inside, capsys):
     assert grade(inside, class_of_two, "--nbgrader", "--canvas", "--exercise", "04") == 0
     out = class_of_two.parent / "out"
-    assert {"gradebook.csv", "nbgrader.csv", "canvas.csv", "ann.json", "bob.html", "verdicts.jsonl"} <= {p.name for p in out.iterdir()}
+    assert {"gradebook.csv", "nbgrader.csv", "canvas.csv", "ann.json", "bob.html", "verdicts.jsonl"} <= {
+        p.name for p in out.iterdir()
+    }
     assert "2 students, 2 answers: 1 pass, 1 wrong" in capsys.readouterr().out
     assert grade(inside, class_of_two, "--exercise", "06_ema_updates") == 0
     assert "06_ema_updates" in (out / "gradebook.csv").read_text().splitlines()[0]
@@ -812,7 +871,9 @@ def test_folders_without_work_are_told_what_was_wanted(tmp_path, inside, capsys)
     assert "no folder holds a notebook with the name of an exercise" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("more", [["--jobs", "0"], ["--timeout", "0"], ["--timeout", "x"], ["--sandbox", "none"], ["--memory", "-1"]])
+@pytest.mark.parametrize(
+    "more", [["--jobs", "0"], ["--timeout", "0"], ["--timeout", "x"], ["--sandbox", "none"], ["--memory", "-1"]]
+)
 def test_options_out_of_range_are_refused(class_of_two, more):
     with pytest.raises(SystemExit) as refused:
         asked(class_of_two, *more)
@@ -847,7 +908,9 @@ spec.loader.exec_module(gradescope_zip)
 def test_the_zip_grades_as_gradescope_would(tmp_path):
     (tmp_path / "hidden").mkdir()
     (tmp_path / "hidden/e90.py").write_text(PRIVATE)
-    (tmp_path / "mine.toml").write_text('private = ["hidden/e90.py"]\n[points]\nstraight_through = 7\n[late]\ndue = 2020-01-01T00:00:00\nlost_per_day = 1\n')
+    (tmp_path / "mine.toml").write_text(
+        'private = ["hidden/e90.py"]\n[points]\nstraight_through = 7\n[late]\ndue = 2020-01-01T00:00:00\nlost_per_day = 1\n'
+    )
     options = ["--exercise", "04", "--settings", str(tmp_path / "mine.toml")]
     assert gradescope_zip.main([str(tmp_path / "g.zip"), "0.0", *options]) == 0
     with zipfile.ZipFile(tmp_path / "g.zip") as file:

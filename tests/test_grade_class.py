@@ -25,7 +25,21 @@ from course_lib.grade.sandbox import KINDS, NoSandbox, Sandbox
 PROJECT = Path(__file__).resolve().parent.parent
 SECONDS = 6
 MOST_MEMORY = 2.5 * 2**30
-ODD_NAMES = ["=cmd|'calc'!A0", "a..b", "comma, and \"quote\"", "-5", "@sum", "Zoë 田中", "with\nnewline", "CON", "x" * 200, "語" * 84, "..dots", "~x", "x-52fa2173"]
+ODD_NAMES = [
+    "=cmd|'calc'!A0",
+    "a..b",
+    'comma, and "quote"',
+    "-5",
+    "@sum",
+    "Zoë 田中",
+    "with\nnewline",
+    "CON",
+    "x" * 200,
+    "語" * 84,
+    "..dots",
+    "~x",
+    "x-52fa2173",
+]
 WORKS: dict[str, bool] = {}
 
 
@@ -111,7 +125,10 @@ def graded(tmp_path_factory):
     before, peak = files_there(), 0
     out = tempfile.TemporaryFile()
     process = subprocess.Popen(
-        command(folder / "in", "--out", folder / "out", "--timeout", SECONDS, "--jobs", 2), stdout=out, stderr=out, cwd=folder
+        command(folder / "in", "--out", folder / "out", "--timeout", SECONDS, "--jobs", 2),
+        stdout=out,
+        stderr=out,
+        cwd=folder,
     )
     everybody = set()
     while process.poll() is None:
@@ -223,7 +240,9 @@ BY_KIND = dict.fromkeys(
     ["bubblewrap", "namespaces"],
     "right wrong hang_when_called os_exit segfault memory_bomb fork_bomb kills_its_parent disk_filling connects finds_the_course "
     "forged_on_every_descriptor subclass_equals_everything imports_the_reference".split(),
-) | {"process": "right hang_when_called one_huge_tensor fork_bomb kills_its_parent finds_the_course shared_memory changes_a_file changes_the_host".split()}  # 3 s each
+) | {
+    "process": "right hang_when_called one_huge_tensor fork_bomb kills_its_parent finds_the_course shared_memory changes_a_file changes_the_host".split()
+}  # 3 s each
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -324,14 +343,19 @@ raise LookupError('unable')"""
 
 def test_another_numbering_of_system_calls_is_no_way_around(container):
     """On x86-64 the 32-bit numbering would reach what the filter forbids; whoever tries is ended."""
-    source = "def straight_through(x, q):\n    import ctypes\n    ctypes.CDLL(None).syscall(0x40000000 + 39)\n    return q\n"
+    source = (
+        "def straight_through(x, q):\n    import ctypes\n    ctypes.CDLL(None).syscall(0x40000000 + 39)\n    return q\n"
+    )
     if os.uname().machine != "x86_64":
         pytest.skip("x86-64 alone has it")
     assert Examiner(EXERCISES, seconds=5).ask(as_notebook(source), hostile.NAME, container).verdict == "crash"
 
 
 def test_the_descriptors_are_three_and_the_reply(container):
-    said = tell(container, "import os\nopen_ones = []\nfor d in range(64):\n    try: os.fstat(d); open_ones.append(d)\n    except OSError: pass\nraise LookupError(repr(open_ones))")
+    said = tell(
+        container,
+        "import os\nopen_ones = []\nfor d in range(64):\n    try: os.fstat(d); open_ones.append(d)\n    except OSError: pass\nraise LookupError(repr(open_ones))",
+    )
     assert len(json.loads(said)) == 4
 
 
@@ -382,10 +406,16 @@ def test_a_killed_grader_ends_with_the_same_gradebook(small_class):
     out = small_class / "killed"
     moments, counts = random.Random(0), []
     for _ in range(3):
-        process = subprocess.Popen(command(small_class / "in", "--out", out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            command(small_class / "in", "--out", out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         journal, begun = out / "verdicts.jsonl", len(lines_of(out))
         deadline = time.monotonic() + 60
-        while len(lines_of(out)) <= begun + moments.randrange(1, 3) and process.poll() is None and time.monotonic() < deadline:
+        while (
+            len(lines_of(out)) <= begun + moments.randrange(1, 3)
+            and process.poll() is None
+            and time.monotonic() < deadline
+        ):
             time.sleep(0.001)
         process.send_signal(signal.SIGKILL)
         process.wait()

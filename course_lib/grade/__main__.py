@@ -36,9 +36,13 @@ def _parser() -> argparse.ArgumentParser:
         description="Grade SUBMISSIONS/<student>/<NN_topic>.ipynb. A run that was broken off goes on where it was.",
     )
     parser.add_argument("submissions", type=Path, metavar="SUBMISSIONS", help="a folder with a folder for each student")
-    parser.add_argument("--out", type=Path, required=True, help="folder for gradebook.csv, and the files of each student")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder for gradebook.csv, and the files of each student"
+    )
     parser.add_argument("--jobs", type=_whole, default=_cores(), help="questions at a time (here: %(default)s)")
-    parser.add_argument("--timeout", type=_seconds, metavar="SECONDS", help="that a question may take (10; 60 if it trains)")
+    parser.add_argument(
+        "--timeout", type=_seconds, metavar="SECONDS", help="that a question may take (10; 60 if it trains)"
+    )
     parser.add_argument("--memory", type=_whole, metavar="MIB", help="that it may take (512)")
     parser.add_argument("--exercise", action="append", metavar="NN", help="only this one; may be given several times")
     parser.add_argument("--settings", type=Path, metavar="FILE", help="points, late work, private exercises (TOML)")

@@ -105,7 +105,9 @@ def _build_root(readable: list[str], hidden: list[str]) -> None:
 
 def _set_attributes(tree: int, wanted: int, how: int) -> None:
     attributes = (ctypes.c_uint64 * 4)(wanted, 0, 0, 0)
-    _call("mount_setattr", LIBC.syscall(MOUNT_SETATTR, tree, b"", EMPTY_PATH | how, attributes, ctypes.sizeof(attributes)))
+    _call(
+        "mount_setattr", LIBC.syscall(MOUNT_SETATTR, tree, b"", EMPTY_PATH | how, attributes, ctypes.sizeof(attributes))
+    )
 
 
 def _start_process_1(command: list[str]) -> None:

@@ -27,7 +27,9 @@ def grade(asked, sandboxes: list[Sandbox]) -> int:
         canvas = reports.Roster(Path(asked.canvas) if asked.canvas else None) if asked.canvas is not None else None
         students = submissions.students_in(asked.submissions, leave_out=asked.out)
         if not students:
-            raise ValueError(f"{asked.submissions} holds no student's folder; wanted {asked.submissions}/<student>/<NN_topic>.ipynb")
+            raise ValueError(
+                f"{asked.submissions} holds no student's folder; wanted {asked.submissions}/<student>/<NN_topic>.ipynb"
+            )
         submissions.name_unknown_files(students, chosen.lessons())
         lessons = _handed_out(chosen, students) if lessons is None else lessons
         memory = MEMORY if asked.memory is None else asked.memory << 20
@@ -44,14 +46,19 @@ def grade(asked, sandboxes: list[Sandbox]) -> int:
         print(f"stopped after {run.done} verdicts: {journal.path} cannot be written: {run.fault}", file=sys.stderr)
         return 1
     if not finished:
-        print(f"stopped; {journal.path} keeps {run.done} verdicts, and the same command goes on from there", file=sys.stderr)
+        print(
+            f"stopped; {journal.path} keeps {run.done} verdicts, and the same command goes on from there",
+            file=sys.stderr,
+        )
         return 130
     rows = [_row(student, lessons, chosen, run) for student in students]
     journal.close()
     try:
         reports.write_all(asked.out, rows, run.sandbox, canvas, asked.nbgrader)
     except OSError as error:
-        print(f"all is graded, but {asked.out} cannot be written: {error}; the same command tries again", file=sys.stderr)
+        print(
+            f"all is graded, but {asked.out} cannot be written: {error}; the same command tries again", file=sys.stderr
+        )
         return 1
     print(_summary(run, rows, asked.out))
     return 0
@@ -145,7 +152,9 @@ class Run:
                 known = self.examiner.not_graded(notebook, check, str(error))
             except Exception as error:  # a fault of the grader's costs one verdict, and is told
                 traceback.print_exc()
-                known = self.examiner.not_graded(notebook, check, f"the grader itself failed: {type(error).__name__}: {error}")
+                known = self.examiner.not_graded(
+                    notebook, check, f"the grader itself failed: {type(error).__name__}: {error}"
+                )
             with self._lock:
                 self.journal.write(known)
                 self.asked += 1
@@ -189,4 +198,3 @@ def _summary(run: Run, rows: list[reports.Row], out: Path) -> str:
     verdicts = ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items(), key=lambda item: -item[1]))
     before = f", {run.journal.taken_over} of them known before" if run.journal.taken_over else ""
     return f"{len(rows)} students, {sum(counts.values())} answers{before}: {verdicts}\n{out / 'gradebook.csv'}"
-

@@ -111,7 +111,9 @@ def files_to_read(readable: list[str]) -> int | None:
     network = 0b11 if version >= 4 else 0
     scoped = 0b11 if version >= 6 else 0  # abstract sockets and signals reach no process outside
     size = 24 if version >= 6 else 16 if version >= 4 else 8
-    rules = LIBC.syscall(CREATE_RULESET, ctypes.create_string_buffer(struct.pack("=QQQ", files, network, scoped)), size, 0)
+    rules = LIBC.syscall(
+        CREATE_RULESET, ctypes.create_string_buffer(struct.pack("=QQQ", files, network, scoped)), size, 0
+    )
     if rules < 0:
         return None
     execute_and_read, list_folder = 0b101, 0b1000
@@ -194,7 +196,12 @@ def _seccomp() -> bool:
         load = (LOAD, 0, 0, arguments[argument])
         return [load, (test, 0, 1, value), (RETURN, 0, 0, ERRNO | EPERM), (RETURN, 0, 0, ALLOW)]
 
-    program = [(LOAD, 0, 0, 4), (EQUAL, 1, 0, ARCHITECTURES[machine]), (RETURN, 0, 0, KILL_PROCESS), (LOAD, 0, 0, number)]
+    program = [
+        (LOAD, 0, 0, 4),
+        (EQUAL, 1, 0, ARCHITECTURES[machine]),
+        (RETURN, 0, 0, KILL_PROCESS),
+        (LOAD, 0, 0, number),
+    ]
     if machine == "x86_64":  # the same calls by another numbering
         program += [(AT_LEAST, 0, 1, 0x40000000), (RETURN, 0, 0, KILL_PROCESS)]
     program += rule(CLONE, *unless(BITS, 0, CLONE_THREAD))  # a thread, but no process

@@ -67,7 +67,9 @@ class Examiner:
     """Asks answers in sandboxes and judges them. All answers of one run are asked with the same random draws, so what the
     reference and the known mistakes do is found out once. Several threads may use one, each with its own sandbox."""
 
-    def __init__(self, exercises: dict[str, Exercise], seed: int | None = None, seconds: float | None = None, memory=MEMORY):
+    def __init__(
+        self, exercises: dict[str, Exercise], seed: int | None = None, seconds: float | None = None, memory=MEMORY
+    ):
         self.exercises, self.seconds, self.memory = exercises, seconds, memory
         self.seed = secrets.randbelow(2**31) if seed is None else seed
         self._lock = threading.RLock()
@@ -125,7 +127,9 @@ class Examiner:
         if reply.how == "memory":
             return _plain("memory", name, f"it wanted more than {self.memory >> 20} MiB of memory"), count
         if reply.how == "crash":
-            return _plain("crash", name, shown(reply.data.decode(errors="replace")[:200]) or "its process was gone"), count
+            return _plain(
+                "crash", name, shown(reply.data.decode(errors="replace")[:200]) or "its process was gone"
+            ), count
         try:
             if reply.how == "too long":
                 raise wire.Unacceptable(f"a result of more than {zygote.MOST >> 20} MiB")
@@ -146,12 +150,16 @@ class Examiner:
             line, message, source = said["syntax"]
             return _plain("syntax", name, f"line {_text(line)}: {_text(message)}\n{_text(source)}")
         failed = said.get("failed imports")
-        extra = [("imports", f"not to be had here: {_text(line)}") for line in (failed if type(failed) is list else [])[:9]]
+        extra = [
+            ("imports", f"not to be had here: {_text(line)}") for line in (failed if type(failed) is list else [])[:9]
+        ]
         if "raised" in said:
             raised = _as_raised(said["raised"])
             rows = [("came", feedback.raised_in_words(raised)), ("wanted", "a cell that runs by itself"), *extra]
             verdict = "blank" if raised.is_stub else _kind_of_error(raised)
-            return _finding(verdict, f"{name}: not attempted yet" if raised.is_stub else f"{name}: the cell raised an error", rows)
+            return _finding(
+                verdict, f"{name}: not attempted yet" if raised.is_stub else f"{name}: the cell raised an error", rows
+            )
         if "runs" not in said:
             return _plain("blank", name, "no cell of the notebook defines it")
         observations = _observations(calls, said["runs"])
@@ -293,7 +301,9 @@ def given(lesson: str) -> str:
     later = {exercise.name for exercise in EXERCISES.values() if exercise.lesson >= lesson}
     parts = {name: node for node in tree.body for name in _names_of(node)}
     kept = {name for name, node in parts.items() if not isinstance(node, ast.ClassDef) and name not in later}
-    needs = {name: {n.id for n in ast.walk(node) if isinstance(n, ast.Name)} & parts.keys() for name, node in parts.items()}
+    needs = {
+        name: {n.id for n in ast.walk(node) if isinstance(n, ast.Name)} & parts.keys() for name, node in parts.items()
+    }
     while lost := {name for name in kept if not needs[name] <= kept}:
         kept -= lost
     chosen = {id(parts[name]) for name in kept}
@@ -307,5 +317,3 @@ def _names_of(node: ast.stmt) -> Iterator[str]:
         yield from (alias.asname or alias.name.split(".")[0] for alias in node.names)
     elif isinstance(node, ast.Assign):
         yield from (target.id for target in node.targets if isinstance(target, ast.Name))
-
-

@@ -78,7 +78,9 @@ class Row:
         return said
 
 
-def write_all(folder: Path, rows: list[Row], sandbox: str, canvas: "Roster | None" = None, nbgrader: bool = False) -> None:
+def write_all(
+    folder: Path, rows: list[Row], sandbox: str, canvas: "Roster | None" = None, nbgrader: bool = False
+) -> None:
     """Every file whole or not at all; those of an earlier run are replaced."""
     names = file_names(row.student for row in rows)
     for row in rows:
@@ -111,7 +113,10 @@ def file_names(students: Iterable[str]) -> dict[str, str]:
         name = student
         plain = re.fullmatch(r"[\w@+=,()][\w .@+=,()-]*", student) and student[-1] not in ". "
         if not plain or len(student.encode()) > 100 or student.lower() in taken:
-            readable, digest = re.sub(r"[^A-Za-z0-9]+", "-", student)[:40].strip("-"), student.encode(errors="surrogatepass")
+            readable, digest = (
+                re.sub(r"[^A-Za-z0-9]+", "-", student)[:40].strip("-"),
+                student.encode(errors="surrogatepass"),
+            )
             while (name := f"{readable}-{hashlib.sha256(digest).hexdigest()[:8]}").lower() in taken:
                 digest += b"+"
         names[student] = name
@@ -178,7 +183,9 @@ class Roster:
                 reader = csv.DictReader(file)
                 missing = [name for name in ("Student", "ID", "Section") if name not in (reader.fieldnames or [])]
                 if missing:
-                    raise ValueError(f"{exported} has no column {', '.join(missing)}; wanted a gradebook exported from Canvas")
+                    raise ValueError(
+                        f"{exported} has no column {', '.join(missing)}; wanted a gradebook exported from Canvas"
+                    )
                 self.lines = [line for line in reader if line["ID"]]
 
     def table(self, rows: list[Row]) -> list[list]:

@@ -289,7 +289,11 @@ def readable_paths() -> list[str]:
 
 def _packages() -> list[str]:
     """The folders of installed packages."""
-    places = [sysconfig.get_path("purelib"), sysconfig.get_path("platlib"), str(Path(importlib.util.find_spec("torch").origin).parent.parent)]
+    places = [
+        sysconfig.get_path("purelib"),
+        sysconfig.get_path("platlib"),
+        str(Path(importlib.util.find_spec("torch").origin).parent.parent),
+    ]
     return list(dict.fromkeys(places))
 
 

@@ -1,21 +1,21 @@
 """The instructor's one small file: points, late work, private exercises. TOML; every table may be left out.
 
-    private = ["hidden/e90_mine.py"]     # files with exercises of one's own, seen from this file's folder
-    partial_credit = true                # an answer gets the share of its parts that hold; else all its points or none
+private = ["hidden/e90_mine.py"]     # files with exercises of one's own, seen from this file's folder
+partial_credit = true                # an answer gets the share of its parts that hold; else all its points or none
 
-    [points]
-    straight_through = 5                 # of one answer; 0: it is not asked
-    "05_three_losses" = 10               # of a whole exercise: its answers share it in their usual proportion
+[points]
+straight_through = 5                 # of one answer; 0: it is not asked
+"05_three_losses" = 10               # of a whole exercise: its answers share it in their usual proportion
 
-    [late]
-    due = 2026-12-01T23:59:00            # or one for each exercise, in a table [late.due]
-    stamps = true                        # a timestamp.txt beside the notebook counts, not the file's own time
-    grace_minutes = 15
-    lost_per_day = 0.1                   # share of the points, for every day begun
-    most_lost = 0.5
+[late]
+due = 2026-12-01T23:59:00            # or one for each exercise, in a table [late.due]
+stamps = true                        # a timestamp.txt beside the notebook counts, not the file's own time
+grace_minutes = 15
+lost_per_day = 0.1                   # share of the points, for every day begun
+most_lost = 0.5
 
-    [late.extra_days]
-    alice = 3
+[late.extra_days]
+alice = 3
 """
 
 import hashlib
@@ -90,7 +90,10 @@ def load(path: Path | None) -> Settings:
     except ValueError as error:
         raise BadSettings(f"{path} is not TOML: {error}") from None
     _known(path, "the file", said, {"points", "late", "private", "partial_credit"})
-    private = tuple((path.parent / _of_kind(path, "private", name, str)).resolve() for name in _of_kind(path, "private", said.get("private", []), list))
+    private = tuple(
+        (path.parent / _of_kind(path, "private", name, str)).resolve()
+        for name in _of_kind(path, "private", said.get("private", []), list)
+    )
     exercises = dict(EXERCISES)
     for file in private:
         for exercise in _exercises_of(file):
@@ -145,7 +148,9 @@ def _exercises_of(path: Path) -> Iterable[Exercise]:
         raise BadSettings(f"{path} gives no list EXERCISES: {type(error).__name__}: {error}") from error
     for exercise in found:
         if not isinstance(exercise, Exercise):
-            raise BadSettings(f"{path}: EXERCISES holds {type(exercise).__name__}; wanted course_lib.check.judge.Exercise")
+            raise BadSettings(
+                f"{path}: EXERCISES holds {type(exercise).__name__}; wanted course_lib.check.judge.Exercise"
+            )
     return found
 
 

@@ -122,7 +122,9 @@ def _regular_file(path: Path) -> tuple[bytes, datetime]:
     finally:
         os.close(descriptor)
     if len(data) > MOST_FILE:
-        raise ValueError(f"it has {about.st_size:,} bytes; {MOST_FILE:,} are the most. Clear the outputs and save it again")
+        raise ValueError(
+            f"it has {about.st_size:,} bytes; {MOST_FILE:,} are the most. Clear the outputs and save it again"
+        )
     return data, datetime.fromtimestamp(about.st_mtime, timezone.utc)
 
 

@@ -51,7 +51,15 @@ def unpack(data: bytes):
         if any(extent(tensor) > MOST_ELEMENTS for tensor in tensors.values()):
             raise ValueError("a tensor too large")
         return _rebuilt(json.loads(data[start : start + length]), tensors)
-    except (struct.error, ValueError, KeyError, TypeError, RecursionError, RuntimeError, safetensors.SafetensorError) as error:
+    except (
+        struct.error,
+        ValueError,
+        KeyError,
+        TypeError,
+        RecursionError,
+        RuntimeError,
+        safetensors.SafetensorError,
+    ) as error:
         raise Unacceptable(f"no reply of the kind that was wanted: {type(error).__name__}") from None
 
 

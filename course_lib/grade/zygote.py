@@ -35,9 +35,8 @@ def main(settings: dict) -> None:
     modules = {name: _module(name, source) for name, source in settings["modules"].items()}
     inside, lockdown = modules["inside"], modules["lockdown"]
     inside.warm_up()
-    mapped, rules = lockdown.mapped(), lockdown.files_to_read(settings["readable"])
-    gc.collect()
-    gc.freeze()  # a child that collects garbage would copy every page of what is here
+    rules = lockdown.files_to_read(settings["readable"])
+    mapped = _settled(lockdown)
 
     def shut(seconds: float, memory: float) -> list[str]:
         _to_nothing(2)  # until now, faults of the sandbox itself are told there
@@ -45,8 +44,7 @@ def main(settings: dict) -> None:
 
     layers = b""
     if sys.platform == "linux":  # what holds, found out by one that is shut in and asked
-        probe = lambda out: _write(out, " ".join(shut(5, 2**28)).encode())
-        layers = _in_a_child(probe, 5, questions)[1]
+        layers = _in_a_child(lambda out: _write(out, " ".join(shut(5, 2**28)).encode()), 5, questions)[1]
         _end_all_others()
     _write(replies, REPLY.pack(READY, len(layers)) + layers)
     while head := _read(questions, QUESTION.size):
@@ -58,6 +56,7 @@ def main(settings: dict) -> None:
             for name in question.decode().split():
                 with contextlib.suppress(ImportError):
                     importlib.import_module(name)
+            mapped = _settled(lockdown)
             _write(replies, REPLY.pack(READY, 0))
             continue
 
@@ -75,6 +74,15 @@ def main(settings: dict) -> None:
             answer(replies)
             break
     os._exit(0)  # there is nothing to be put in order
+
+
+def _settled(lockdown) -> int:
+    """Makes forks cheap once all is loaded. -> bytes of address space that are taken."""
+    gc.collect()
+    gc.freeze()  # a child that collects garbage would copy every page of what is here
+    if sys.platform == "linux":
+        _take_large_pages()
+    return lockdown.mapped()
 
 
 def _take_standard_streams() -> tuple[int, int]:
@@ -100,6 +108,47 @@ def _module(name: str, source: str) -> types.ModuleType:
     module = sys.modules[name] = types.ModuleType(name)
     exec(compile(source, f"{name}.py", "exec"), vars(module))
     return module
+
+
+LARGE_PAGE, WANT_LARGE, COLLAPSE = 2**21, 14, 25  # madvise
+LOADED, WRITABLE = 1, 2  # a segment of a library
+
+
+class _Segment(ctypes.Structure):
+    _fields_ = [("kind", ctypes.c_uint32), ("flags", ctypes.c_uint32)]
+    _fields_ += [(name, ctypes.c_uint64) for name in ("offset", "address", "physical", "in_file", "in_memory", "align")]
+
+
+class _Library(ctypes.Structure):
+    _fields_ = [("address", ctypes.c_uint64), ("name", ctypes.c_char_p)]
+    _fields_ += [("segments", ctypes.POINTER(_Segment)), ("count", ctypes.c_uint16)]
+
+
+def _take_large_pages() -> None:
+    """Puts the heap, and what libraries keep in memory, into pages of 2 MiB: a fork and the end of its process then take
+    8 ms in place of 40, as each copies a list of pages. Where the kernel knows no such thing, nothing changes."""
+    libc = ctypes.CDLL(None)
+    libc.madvise.argtypes, libc.sbrk.restype = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int], ctypes.c_void_p
+
+    def collapse(place: int) -> bool:
+        libc.madvise(place, LARGE_PAGE, WANT_LARGE)
+        return libc.madvise(place, LARGE_PAGE, COLLAPSE) == 0
+
+    def look_at(library, size, data) -> int:
+        for index in range(library.contents.count):
+            segment = library.contents.segments[index]
+            if segment.kind == LOADED and segment.flags & WRITABLE and segment.in_memory > segment.in_file + LARGE_PAGE:
+                start = library.contents.address + segment.address
+                first = -(-(start + segment.in_file) // LARGE_PAGE) * LARGE_PAGE
+                for place in range(first, start + segment.in_memory - LARGE_PAGE + 1, LARGE_PAGE):
+                    collapse(place)
+        return 0
+
+    visitor = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(_Library), ctypes.c_size_t, ctypes.c_void_p)
+    libc.dl_iterate_phdr(visitor(look_at), None)
+    place = libc.sbrk(0) // LARGE_PAGE * LARGE_PAGE - LARGE_PAGE  # the heap, from its end
+    while collapse(place):
+        place -= LARGE_PAGE
 
 
 def _in_a_child(answer, seconds: float, questions: int) -> tuple[int, bytes]:
@@ -175,4 +224,3 @@ def _read(source: int, count: int) -> bytes | None:
 def _write(target: int, data: bytes) -> None:
     while data:
         data = data[os.write(target, data) :]
-
