@@ -36,7 +36,7 @@ def main(settings: dict) -> None:
     inside, lockdown = modules["inside"], modules["lockdown"]
     inside.warm_up()
     rules = lockdown.files_to_read(settings["readable"])
-    mapped = _settled(lockdown)
+    mapped = _settled(lockdown, settings["fork"])
 
     def shut(seconds: float, memory: float) -> list[str]:
         _to_nothing(2)  # until now, faults of the sandbox itself are told there
@@ -56,7 +56,7 @@ def main(settings: dict) -> None:
             for name in question.decode().split():
                 with contextlib.suppress(ImportError):
                     importlib.import_module(name)
-            mapped = _settled(lockdown)
+            mapped = _settled(lockdown, settings["fork"])
             _write(replies, REPLY.pack(READY, 0))
             continue
 
@@ -76,11 +76,11 @@ def main(settings: dict) -> None:
     os._exit(0)  # there is nothing to be put in order
 
 
-def _settled(lockdown) -> int:
+def _settled(lockdown, forks: bool) -> int:
     """Makes forks cheap once all is loaded. -> bytes of address space that are taken."""
     gc.collect()
     gc.freeze()  # a child that collects garbage would copy every page of what is here
-    if sys.platform == "linux":
+    if forks:
         _take_large_pages()
     return lockdown.mapped()
 
