@@ -217,7 +217,9 @@ def cifar() -> data.Dataset:
 
 @functools.cache
 def autocast() -> torch.dtype | None:
-    return recipes.fastest_autocast("cpu")
+    """Found out in a process of its own: threads that have worked once go on spinning here (OMP_WAIT_POLICY=ACTIVE)."""
+    found = _python("-c", "from course_lib import recipes; print(recipes.fastest_autocast('cpu'))").strip()
+    return None if found == "None" else getattr(torch, found.removeprefix("torch."))
 
 
 def said_of_data() -> str:
@@ -422,9 +424,8 @@ def main(arguments: list[str] | None = None) -> None:
         parser.error(f"no section {', '.join(sorted(unknown))}; there are {', '.join(SECTIONS)}")
     top, failed = header(), []
     done = kept(options.output, top) if set(only) < set(SECTIONS) else {}
-    for name, (title, section) in SECTIONS.items():
-        if name not in only:
-            continue
+    for name in sorted(set(only), key=["grading", *SECTIONS].index):  # grading before any thread spins in this process
+        title, section = SECTIONS[name]
         print(f"--- {title}", flush=True)
         try:
             done[name] = section()

@@ -709,7 +709,7 @@ def test_marks_are_points_by_score_less_what_lateness_costs():
 
 def test_what_was_not_graded_is_an_empty_cell_and_no_zero():
     row = row_of(Finding("ann", hostile.LESSON, "a", "d", "not_graded", rows=(("came", "cannot be read"),)))
-    header, line = reports.gradebook([row], "here")
+    header, line = reports.gradebook([row])
     assert line[header.index(hostile.LESSON)] == "" and "cannot be read" in line[-1]
     result = reports.gradescope(row)
     assert "score" not in result and "score" not in result["tests"][0]
@@ -719,7 +719,7 @@ def test_what_was_not_graded_is_an_empty_cell_and_no_zero():
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "  =1", "\n=1", "\r+1", "＝1+1", "=1;=2"])
 def test_formulas_are_texts_in_every_table(text):
     row = row_of(a_finding(), student=text, notes=[text])
-    for table in (reports.gradebook([row], text), reports.nbgrader_table([row]), reports.Roster().table([row])):
+    for table in (reports.gradebook([row]), reports.nbgrader_table([row]), reports.Roster().table([row])):
         cells = [cell for line in csv.reader(io.StringIO(reports.as_csv(table))) for cell in line]
         assert not [cell for cell in cells if cell.strip()[:1] in tuple("=+-@＝")]
         assert all("\n" not in cell and "\r" not in cell for cell in cells)

@@ -54,7 +54,7 @@ def grade(asked, sandboxes: list[Sandbox]) -> int:
     rows = [_row(student, lessons, chosen, run) for student in students]
     journal.close()
     try:
-        reports.write_all(asked.out, rows, run.sandbox, canvas, asked.nbgrader)
+        reports.write_all(asked.out, rows, canvas, asked.nbgrader)
     except OSError as error:
         print(
             f"all is graded, but {asked.out} cannot be written: {error}; the same command tries again", file=sys.stderr
@@ -94,7 +94,6 @@ class Run:
     def __init__(self, work: list, examiner: Examiner, journal: Journal, stamps: bool):
         self.work, self.examiner, self.journal, self.stamps = work, examiner, journal, stamps
         self.fault: OSError | None = None
-        self.sandbox = ""
         self.trains = any(examiner.trains(check) for *_, checks in work for check in checks)
         self.results: dict[tuple[str, str], tuple[submissions.Notebook, list[Finding]]] = {}
         self.asked = 0
@@ -158,8 +157,6 @@ class Run:
             with self._lock:
                 self.journal.write(known)
                 self.asked += 1
-        if sandbox.layers and not self.sandbox:
-            self.sandbox = f"{sandbox.kind} ({sandbox.layers})"
         return known
 
 

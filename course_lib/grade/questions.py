@@ -79,14 +79,15 @@ class Examiner:
 
     def ask(self, notebook: Notebook, name: str, sandbox: Sandbox) -> Finding:
         """Never raises for what an answer does. `NoSandbox` where none can be started."""
-        start = time.monotonic()
+        start, where = time.monotonic(), ""
         if notebook.problem:
             best = _plain("not_graded" if notebook.there else "blank", name, notebook.problem)
         elif not any(mentions(cell, name) for cell in notebook.cells):
             best = _plain("blank", name, "no cell of the notebook defines it")
         else:
             best = self._best(self.exercises[name], notebook, sandbox)
-        return self._finding(notebook, name, best, time.monotonic() - start, sandbox.kind or "")
+            where = f"{sandbox.kind} ({sandbox.layers})"
+        return self._finding(notebook, name, best, time.monotonic() - start, where)
 
     def not_graded(self, notebook: Notebook, name: str, why: str) -> Finding:
         return self._finding(notebook, name, _plain("not_graded", name, why[:1000]))

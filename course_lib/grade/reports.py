@@ -78,9 +78,7 @@ class Row:
         return said
 
 
-def write_all(
-    folder: Path, rows: list[Row], sandbox: str, canvas: "Roster | None" = None, nbgrader: bool = False
-) -> None:
+def write_all(folder: Path, rows: list[Row], canvas: "Roster | None" = None, nbgrader: bool = False) -> None:
     """Every file whole or not at all; those of an earlier run are replaced."""
     names = file_names(row.student for row in rows)
     for row in rows:
@@ -90,7 +88,7 @@ def write_all(
         write(folder / "nbgrader.csv", as_csv(nbgrader_table(rows)))
     if canvas:
         write(folder / "canvas.csv", as_csv(canvas.table(rows)))
-    write(folder / "gradebook.csv", as_csv(gradebook(rows, sandbox)))
+    write(folder / "gradebook.csv", as_csv(gradebook(rows)))
 
 
 def write(path: Path, text: str) -> None:
@@ -142,14 +140,15 @@ def _cell(value) -> str:
     return re.sub(r"(^|;)(\s*[=+\-@＝＋－＠])", r"\1'\2", text)  # a semicolon parts cells for half of the world
 
 
-def gradebook(rows: list[Row], sandbox: str) -> list[list]:
+def gradebook(rows: list[Row]) -> list[list]:
     """An empty cell is an exercise that could not be graded; the notes say why, and the total leaves it out."""
     lessons = [mark.lesson for mark in rows[0].marks] if rows else []
+    sandboxes = {found.sandbox for row in rows for mark in row.marks for found in mark.findings} - {""}
     table = [["student", *lessons, "total", "out of", "sandbox", "notes"]]
     for row in rows:
         marks = [mark.score if mark.graded else "" for mark in row.marks]
         most = float(sum(mark.most for mark in row.marks))
-        table.append([row.student, *marks, row.total, most, sandbox, " | ".join(row.all_notes())])
+        table.append([row.student, *marks, row.total, most, " or ".join(sorted(sandboxes)), " | ".join(row.all_notes())])
     return table
 
 
