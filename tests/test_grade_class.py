@@ -449,7 +449,8 @@ def test_a_stopped_grader_says_so_and_keeps_what_it_found(small_class):
 
 def test_what_was_graded_is_not_asked_again(small_class):
     out = small_class / "whole"
-    before = (out / "verdicts.jsonl").read_bytes()
+    before, wanted = (out / "verdicts.jsonl").read_bytes(), (out / "gradebook.csv").read_bytes()
+    (out / "gradebook.csv").unlink()  # as if it had been killed after its last verdict
     said = subprocess.run(command(small_class / "in", "--out", out), check=True, capture_output=True, text=True).stdout
     assert (out / "verdicts.jsonl").read_bytes() == before
-    assert "12 of them known before" in said
+    assert "12 of them known before" in said and (out / "gradebook.csv").read_bytes() == wanted
