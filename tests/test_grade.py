@@ -342,6 +342,7 @@ SAID = {
     "empty runs": (Reply("replied", wire.pack({"found": 1, "runs": [{}] * 6})), "type"),
     "few runs": (Reply("replied", wire.pack({"found": 1, "runs": [{"plain": {"result": torch.zeros(2, 3)}}]})), "type"),
     "lists inside": (Reply("replied", wire.pack({"found": 1, "runs": [{"plain": {"result": [1]}}] * 6})), "type"),
+    "syntax of no form": (Reply("replied", wire.pack({"found": 1, "syntax": [1]})), "type"),
     "error of no form": (Reply("replied", wire.pack({"found": 1, "raised": [1, 2]})), "type"),
     "nothing found": (Reply("replied", wire.pack({"found": 0})), "blank"),
 }  # fmt: skip

@@ -148,6 +148,8 @@ class Examiner:
         if "refused" in said:
             return _plain("type", name, f"{_text(said['refused'])}; {WANTED}")
         if "syntax" in said:
+            if type(said["syntax"]) is not list or len(said["syntax"]) != 3:
+                raise wire.Unacceptable("a syntax error of no known form")
             line, message, source = said["syntax"]
             return _plain("syntax", name, f"line {_text(line)}: {_text(message)}\n{_text(source)}")
         failed = said.get("failed imports")

@@ -90,7 +90,8 @@ class Sandbox:
             how, data = self._exchange(head + question)
         if bare or how is None:  # a bare process is for one question; while this one is judged, the next one loads
             self.close()
-            self.launch()
+            with contextlib.suppress(NoSandbox):  # the next question will say so
+                self.launch()
         if "how" in fate or how is None:
             return Reply(fate.get("how", "crash"))
         if how == zygote.DIED:
@@ -113,16 +114,16 @@ class Sandbox:
             self.launch()
             with self._watched(START, None):
                 how, layers = self._exchange(b"")
-            said = layers.decode(errors="replace")
-            if how == zygote.READY and self._kinds[0] == "process" and _is_root() and "nobody" not in said:
-                if not {"landlock", "seccomp"} <= set(said.split()):  # root's own files would be open to anybody
-                    how = None
-            if how == zygote.READY:
-                self._ready, self.kind, self.layers = True, self._kinds[0], said
-                self._kinds = [self.kind]
+            kind, said = self._kinds[0], layers.decode(errors="replace")
+            fault = "" if how == zygote.READY else self._last_words()
+            if not fault and kind == "process" and _is_root() and "nobody" not in said:
+                if not {"landlock", "seccomp"} <= set(said.split()):
+                    fault = "all of root's files would be open to an answer; grade as another user"
+            if not fault:
+                self._ready, self.kind, self.layers, self._kinds = True, kind, said, [kind]
                 self._load()
-                continue
-            self._faults.append(f"{self._kinds[0]}: {self._last_words()}")
+                return
+            self._faults.append(f"{kind}: {fault}")
             self.close()
             tries -= 1
             if tries < 0:
