@@ -614,6 +614,21 @@ def test_an_exercise_of_ones_own_is_a_file_outside(tmp_path, here):
         settings.load(tmp_path / "grading.toml")
 
 
+FAULTY = {
+    "a reference that raises": ("codebook.mean(dim=0)\n", "codebook.mean(dim=9)\n", "the reference of mean_code raises IndexError"),
+    "a mistake that is right": ("codebook.mean(dim=1)", "codebook.sum(dim=0) / len(codebook)", "takes the mistake over_the_wrong_axis for right"),
+    "an import that fails": ("import torch\n", "import torch\nimport nowhere\n", "line 3: ModuleNotFoundError"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("before, after, said", FAULTY.values(), ids=FAULTY)
+def test_a_faulty_check_is_told_before_anybody_is_graded(tmp_path, before, after, said):
+    assert before in PRIVATE
+    (tmp_path / "e90.py").write_text(PRIVATE.replace(before, after))
+    with pytest.raises(settings.BadSettings, match=re.escape(said)):
+        settings_of(tmp_path, 'private = ["e90.py"]')
+
+
 def test_another_check_gives_another_fingerprint(tmp_path):
     (tmp_path / "e90.py").write_text(PRIVATE)
     chosen = settings_of(tmp_path, 'private = ["e90.py"]')
@@ -672,13 +687,40 @@ def test_files_side_by_side_as_canvas_downloads_them(tmp_path):
         "notes.ipynb",
     ):
         (tmp_path / name).write_text(text)
-    ann, roe = submissions.students_in(tmp_path, tmp_path / "out")
-    assert (ann.name, sorted(ann.files)) == ("doeann_12", ["04_straight_through.ipynb", "05_three_losses.ipynb"])
-    assert (roe.name, roe.notes) == ("roe_13", ["04_straight_through: late, says Canvas"])
+    (tmp_path / "eve_14_1_homework.ipynb").write_text(text)
+    (tmp_path / "04_straight_through.ipynb").write_text(text)
+    ann, eve, roe = submissions.students_in(tmp_path, tmp_path / "out")
+    submissions.name_unknown_files([ann, eve, roe], [hostile.LESSON, "05_three_losses"])
+    assert eve.strange == ["homework.ipynb"] and not ann.strange
+    assert submissions.read(eve, hostile.LESSON).problem == "no 04_straight_through.ipynb was handed in; is it one of homework.ipynb?"
+    assert submissions.unused_files(tmp_path) == ["04_straight_through.ipynb", "notes.ipynb"]
+    assert ann.name == "doeann_12" and {"04_straight_through.ipynb", "05_three_losses.ipynb"} <= set(ann.files)
+    assert (roe.name, roe.notes) == ("roe_13", ["04_straight_through.ipynb: late, says Canvas"])
     assert submissions.read(ann, hostile.LESSON).cells[0]["source"] == hostile.RIGHT
     export = tmp_path / "export.csv"
     export.write_text("Student,ID,SIS User ID,SIS Login ID,Section\nAnn Doe,12,u,ann@x,A\n")
     assert reports.Roster(export)._who("doeann_12")[0] == "Ann Doe"
+
+
+@pytest.mark.parametrize("name", ["{} (1)", "{}(2)", "{}-Copy1", "{} copy", "{}-3", "roe_13_99_{}", "roe_LATE_13_99_{}-2"])
+def test_a_copys_name_will_do_where_the_original_is_not_there(tmp_path, name):
+    (tmp_path / "ann/deeper").mkdir(parents=True)
+    (tmp_path / f"ann/{name.format(hostile.LESSON)}.ipynb").write_text(hostile.notebook(hostile.cell(hostile.WRONG)))
+    (student,) = submissions.students_in(tmp_path, tmp_path / "out")
+    submissions.name_unknown_files([student], [hostile.LESSON])
+    assert submissions.read(student, hostile.LESSON).cells[0]["source"] == hostile.WRONG and not student.strange
+    (tmp_path / f"ann/{hostile.LESSON}.ipynb").write_text(hostile.notebook(hostile.cell(hostile.RIGHT)))
+    (student,) = submissions.students_in(tmp_path, tmp_path / "out")
+    assert submissions.read(student, hostile.LESSON).cells[0]["source"] == hostile.RIGHT
+
+
+def test_notebooks_that_lie_deeper_are_no_zero(tmp_path):
+    (tmp_path / "ann/deeper").mkdir(parents=True)
+    (tmp_path / f"ann/deeper/{hostile.LESSON}.ipynb").write_text(hostile.notebook(hostile.cell(hostile.RIGHT)))
+    (student,) = submissions.students_in(tmp_path, tmp_path / "out")
+    submissions.name_unknown_files([student], [hostile.LESSON])
+    read = submissions.read(student, hostile.LESSON)
+    assert read.there and "is it one of deeper/...?" in read.problem
 
 
 def test_too_large_a_file_says_what_to_do(tmp_path, monkeypatch):
@@ -846,13 +888,14 @@ def test_options_write_the_other_tables_and_choose_exercises(class_of_two, insid
     }
     assert "2 students, 2 answers: 1 pass, 1 wrong" in capsys.readouterr().out
     assert grade(inside, class_of_two, "--exercise", "06_ema_updates") == 0
+    assert not (out / "canvas.csv").exists()  # it would show the marks of an earlier run
     assert "06_ema_updates" in (out / "gradebook.csv").read_text().splitlines()[0]
 
 
 FAULTS = {
     "no such exercise": (["--exercise", "77"], "there is no exercise '77' with points; there are 01_why_discrete"),
     "no settings": (["--settings", "/nowhere.toml"], "cannot be read"),
-    "no export": (["--canvas", "/nowhere.csv"], "No such file"),
+    "no export": (["--canvas", "/nowhere.csv"], "there is no /nowhere.csv"),
 }
 
 
@@ -866,7 +909,7 @@ def test_folders_without_work_are_told_what_was_wanted(tmp_path, inside, capsys)
     (tmp_path / "in").mkdir()
     assert grade(inside, tmp_path / "in") == 2
     assert "holds no student's folder; wanted" in capsys.readouterr().err
-    assert grade(inside, tmp_path / "none") == 2
+    assert grade(inside, tmp_path / "none") == 2 and "there is no" in capsys.readouterr().err
     (tmp_path / "in/ann").mkdir()
     assert grade(inside, tmp_path / "in") == 2
     assert "no folder holds a notebook with the name of an exercise" in capsys.readouterr().err
@@ -892,7 +935,7 @@ def test_a_fault_of_the_graders_own_costs_one_verdict_and_is_told(class_of_two, 
     monkeypatch.setattr(Examiner, "ask", fails)
     assert grade(inside, class_of_two) == 0
     ann, bob = (class_of_two.parent / "out/gradebook.csv").read_text().splitlines()[1:]
-    assert "own fault" in ann and ann.startswith("ann,,0,2") and bob.startswith("bob,0,0,2")
+    assert "own fault" in ann and ann.startswith("ann,,0,0") and bob.startswith("bob,0,0,2")
     monkeypatch.undo()
     assert grade(inside, class_of_two) == 0
     assert (class_of_two.parent / "out/gradebook.csv").read_text().splitlines()[1].startswith("ann,2,2,2")

@@ -125,7 +125,7 @@ def graded(tmp_path_factory):
     before, peak = files_there(), 0
     out = tempfile.TemporaryFile()
     process = subprocess.Popen(
-        command(folder / "in", "--out", folder / "out", "--timeout", SECONDS, "--jobs", 2),
+        command(folder / "in", "--out", folder / "out", "--timeout", SECONDS, "--jobs", 2, "--memory", 256),
         stdout=out,
         stderr=out,
         cwd=folder,
@@ -164,12 +164,12 @@ def test_the_command_ends_with_0_and_every_row(graded):
         rows = list(csv.DictReader(file))
     count = len(hostile.CELLS) + len(hostile.NOTEBOOKS) + len(ODD_NAMES) + 5
     assert len(rows) == count == len(found(graded))
-    assert all(row["out of"] == "2" and row["sandbox"].startswith(("bubblewrap", "namespaces")) for row in rows)
+    assert all(row["out of"] == ("2" if row[hostile.LESSON] else "0") and row["sandbox"].startswith(("bubblewrap", "namespaces")) for row in rows)
 
 
 EXPECTED = {name: verdict for part in (hostile.CELLS, hostile.NOTEBOOKS) for name, (verdict, _) in part.items()}
 EXPECTED |= dict.fromkeys(ODD_NAMES, "pass")
-EXPECTED |= {"nothing_there": "blank", "another_name": "blank"}
+EXPECTED |= {"nothing_there": "blank", "another_name": "not_graded"}
 EXPECTED |= {"a_link": "not_graded", "a_folder": "not_graded", "a_pipe": "not_graded"}
 
 
@@ -193,7 +193,8 @@ def test_marks_follow_from_verdicts_and_what_is_not_graded_is_no_zero(graded):
     for name in ("cut_off", "a_pipe", "deep_json"):
         assert rows[name][hostile.LESSON] == "" and "cannot be read" in rows[name]["notes"]
     assert rows["nothing_there"][hostile.LESSON] == "0" and "no 04_straight" in rows["nothing_there"]["notes"]
-    assert "my_solution.ipynb" in rows["another_name"]["notes"]
+    assert rows["another_name"][hostile.LESSON] == "" and "is it one of my_solution.ipynb?" in rows["another_name"]["notes"]
+    assert "look at: another_name, not graded: 04_straight_through" in graded["said"]
 
 
 def test_no_cell_of_any_table_is_a_formula(graded):

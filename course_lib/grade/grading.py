@@ -24,6 +24,9 @@ def grade(asked, sandboxes: list[Sandbox]) -> int:
     try:
         chosen = settings.load(asked.settings)
         lessons = _lessons(chosen, asked.exercise)
+        for needed in filter(None, (asked.submissions, asked.canvas)):
+            if not Path(needed).exists():
+                raise ValueError(f"there is no {needed}")
         canvas = reports.Roster(Path(asked.canvas) if asked.canvas else None) if asked.canvas is not None else None
         students = submissions.students_in(asked.submissions, leave_out=asked.out)
         if not students:
@@ -60,7 +63,9 @@ def grade(asked, sandboxes: list[Sandbox]) -> int:
             f"all is graded, but {asked.out} cannot be written: {error}; the same command tries again", file=sys.stderr
         )
         return 1
-    print(_summary(run, rows, asked.out))
+    print(_summary(run, asked.out))
+    for line in _to_look_at(asked.submissions, rows, canvas):
+        print(f"look at: {line}", file=sys.stderr)
     return 0
 
 
@@ -96,7 +101,7 @@ class Run:
         self.fault: OSError | None = None
         self.trains = any(examiner.trains(check) for *_, checks in work for check in checks)
         self.results: dict[tuple[str, str], tuple[submissions.Notebook, list[Finding]]] = {}
-        self.asked = 0
+        self.asked = self.reused = 0
         self._lock, self._stop = threading.Lock(), threading.Event()
 
     @property
@@ -144,7 +149,9 @@ class Run:
 
     def _finding(self, notebook: submissions.Notebook, check: str, sandbox: Sandbox) -> Finding:
         known = self.journal.find(notebook.student, check, notebook.digest, self.examiner.seconds_for(check))
-        if known is None:
+        if known is not None:
+            self.reused += 1
+        else:
             try:
                 known = self.examiner.ask(notebook, check, sandbox)
             except NoSandbox as error:
@@ -183,15 +190,29 @@ def _row(student: submissions.Student, lessons: list[str], chosen: settings.Sett
         notebook, findings = run.results[student.name, lesson]
         points = {name: chosen.points[name] for name in chosen.lessons()[lesson]}
         lost = chosen.lost_by(student.name, lesson, notebook.handed_in)
-        marks.append(reports.Mark(lesson, findings, points, lost, notebook.handed_in, chosen.partial_credit))
+        due = chosen.due.get(lesson, chosen.due.get(""))
+        marks.append(reports.Mark(lesson, findings, points, lost, notebook.handed_in, chosen.partial_credit, due))
     return reports.Row(student.name, marks, list(dict.fromkeys(student.notes)))
 
 
-def _summary(run: Run, rows: list[reports.Row], out: Path) -> str:
+def _to_look_at(folder: Path, rows: list[reports.Row], canvas: reports.Roster | None):
+    """What is in the tables too, and must not be overlooked."""
+    for row in rows:
+        lessons = [mark.lesson for mark in row.marks if not mark.graded]
+        if lessons:
+            why = next(f.rows[0][1] for m in row.marks for f in m.findings if f.verdict == "not_graded")
+            yield f"{submissions.shown(row.student)}, not graded: {', '.join(lessons)} ({why})"
+    if unused := submissions.unused_files(folder):
+        yield f"nobody's file in {folder}: {', '.join(map(submissions.shown, unused))}"
+    if canvas and canvas.lines and canvas.unknown:
+        yield f"not in the gradebook exported from Canvas: {', '.join(map(submissions.shown, canvas.unknown))}"
+
+
+def _summary(run: Run, out: Path) -> str:
     counts: dict[str, int] = {}
     for _, findings in run.results.values():
         for found in findings:
             counts[found.verdict] = counts.get(found.verdict, 0) + 1
     verdicts = ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items(), key=lambda item: -item[1]))
-    before = f", {run.journal.taken_over} of them known before" if run.journal.taken_over else ""
-    return f"{len(rows)} students, {sum(counts.values())} answers{before}: {verdicts}\n{out / 'gradebook.csv'}"
+    before = f", {run.reused} of them known before" if run.reused else ""
+    return f"{len({student for student, _ in run.results})} students, {sum(counts.values())} answers{before}: {verdicts}\n{out / 'gradebook.csv'}"

@@ -225,7 +225,7 @@ TITLES = {
 
 
 def _plain(verdict: str, name: str, text: str) -> dict:
-    return _finding(verdict, f"{name}: {TITLES[verdict]}", [("came", text)])
+    return _finding(verdict, f"{name}: {TITLES[verdict]}", [("why", text)])
 
 
 def _cleaned(text: str, most: int = 3000) -> str:

@@ -29,6 +29,7 @@ class Mark:
     lost: float = 0.0
     handed_in: datetime | None = None
     partial: bool = False
+    due: datetime | None = None
 
     @property
     def graded(self) -> bool:
@@ -64,6 +65,11 @@ class Row:
     def total(self) -> float:
         return sum(mark.score for mark in self.marks if mark.graded)
 
+    @property
+    def most(self) -> float:
+        """What the total is out of: what could not be graded is in neither."""
+        return float(sum(mark.most for mark in self.marks if mark.graded))
+
     def all_notes(self) -> list[str]:
         said = list(self.notes)
         for mark in self.marks:
@@ -73,7 +79,7 @@ class Row:
                     why = f": {found.rows[0][1]}" if found.verdict in ("not_graded", "blank") and found.rows else ""
                     reasons.setdefault(f"{found.verdict}{why}", []).append(found.check)
             said += [f"{', '.join(checks)}: {reason}" for reason, checks in reasons.items()]
-            if mark.lost:
+            if mark.lost and mark.raw:
                 said.append(f"{mark.lesson}: late, {mark.lost:.0%} lost")
         return said
 
@@ -84,10 +90,12 @@ def write_all(folder: Path, rows: list[Row], canvas: "Roster | None" = None, nbg
     for row in rows:
         write(folder / f"{names[row.student]}.json", json.dumps(gradescope(row), indent=1) + "\n")
         write(folder / f"{names[row.student]}.html", page(row))
-    if nbgrader:
-        write(folder / "nbgrader.csv", as_csv(nbgrader_table(rows)))
-    if canvas:
-        write(folder / "canvas.csv", as_csv(canvas.table(rows)))
+    tables = {"nbgrader.csv": nbgrader and nbgrader_table(rows), "canvas.csv": canvas and canvas.table(rows)}
+    for name, table in tables.items():
+        if table:
+            write(folder / name, as_csv(table))
+        else:
+            (folder / name).unlink(missing_ok=True)  # it would show the marks of an earlier run
     write(folder / "gradebook.csv", as_csv(gradebook(rows)))
 
 
@@ -147,8 +155,7 @@ def gradebook(rows: list[Row]) -> list[list]:
     table = [["student", *lessons, "total", "out of", "sandbox", "notes"]]
     for row in rows:
         marks = [mark.score if mark.graded else "" for mark in row.marks]
-        most = float(sum(mark.most for mark in row.marks))
-        table.append([row.student, *marks, row.total, most, " or ".join(sorted(sandboxes)), " | ".join(row.all_notes())])
+        table.append([row.student, *marks, row.total, row.most, " or ".join(sorted(sandboxes)), " | ".join(row.all_notes())])
     return table
 
 
@@ -160,9 +167,9 @@ def nbgrader_table(rows: list[Row]) -> list[list]:
     ]
     for row in rows:
         for mark in row.marks:
-            when = mark.handed_in.strftime("%Y-%m-%d %H:%M:%S") if mark.handed_in else ""
+            due, when = (time.strftime("%Y-%m-%d %H:%M:%S") if time else "" for time in (mark.due, mark.handed_in))
             marks = [mark.raw, mark.raw * mark.lost, mark.score] if mark.graded else ["", "", ""]
-            table.append([mark.lesson, "", when, row.student, "", "", "", *marks, mark.most])
+            table.append([mark.lesson, due, when, row.student, "", "", "", *marks, mark.most])
     return table
 
 
@@ -177,13 +184,14 @@ class Roster:
 
     def __init__(self, exported: Path | None = None):
         self.lines: list[dict[str, str]] = []
+        self.unknown: list[str] = []  # students for whom there was no line
         if exported:
             with open(exported, encoding="utf-8-sig", newline="") as file:
                 reader = csv.DictReader(file)
                 missing = [name for name in ("Student", "ID", "Section") if name not in (reader.fieldnames or [])]
                 if missing:
                     raise ValueError(
-                        f"{exported} has no column {', '.join(missing)}; wanted a gradebook exported from Canvas"
+                        f"{exported} has no column {', '.join(missing)}; wanted a gradebook exported from Canvas, with commas"
                     )
                 self.lines = [line for line in reader if line["ID"]]
 
@@ -201,6 +209,7 @@ class Roster:
             for line in self.lines:
                 if line.get(column) == student or column == "ID" and line["ID"] == student.rpartition("_")[2]:
                     return [line.get(name) or "" for name in self.COLUMNS]
+        self.unknown.append(student)
         return [student, "", "", student, ""]
 
 
@@ -248,17 +257,21 @@ def page(row: Row) -> str:
         for mark in row.marks
     )
     notes = "".join(f"<p>{escape(shown(note))}</p>" for note in row.notes)
-    answers = "".join(f"<h2>{escape(mark.lesson)}</h2>{''.join(map(_card, mark.findings))}" for mark in row.marks)
+    answers = "".join(
+        f"<h2>{escape(mark.lesson)}</h2>{''.join(_card(found, mark) for found in mark.findings)}" for mark in row.marks
+    )
     return (
         f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>{name}</title>'
         f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{STYLE}</style></head><body>'
         f'<h1>{name}</h1><table class="marks">{lines}<tr><td><b>total</b></td><td class="number"><b>{_cell(row.total)}</b></td>'
-        f'<td class="number">of {_cell(float(sum(mark.most for mark in row.marks)))}</td><td></td></tr></table>'
+        f'<td class="number">of {_cell(row.most)}</td><td></td></tr></table>'
         f"{notes}{answers}</body></html>\n"
     )
 
 
-def _card(found: Finding) -> str:
+def _card(found: Finding, mark: Mark) -> str:
     status = {"pass": "right", "blank": "not attempted", "not_graded": "not attempted"}.get(found.verdict, "wrong")
     colour = feedback.COLOURS.get(status, feedback.AMBER)
-    return feedback.as_html(found.title, list(found.rows), "", colour, found.picture)
+    points = [("points", f"{_cell(mark.brings(found))} of {_cell(mark.points[found.check])}")]
+    rows = [*found.rows, *(points if found.verdict != "not_graded" else [])]
+    return feedback.as_html(found.title, rows, "", colour, found.picture)

@@ -23,13 +23,15 @@ import importlib.util
 import math
 import sys
 import tomllib
+import traceback
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from course_lib.check.exercises import EXERCISES
-from course_lib.check.judge import Exercise
+from course_lib.check.judge import Exercise, draw_calls, judge
+from course_lib.check.observe import observe
 
 COURSE = Path(__file__).parent.parent
 LONG_AGO, FAR = datetime(1990, 1, 1), datetime(4000, 1, 1)  # what files say lies between, or is taken to
@@ -145,13 +147,36 @@ def _exercises_of(path: Path) -> Iterable[Exercise]:
         spec.loader.exec_module(module)
         found = list(module.EXERCISES)
     except Exception as error:
-        raise BadSettings(f"{path} gives no list EXERCISES: {type(error).__name__}: {error}") from error
+        line = next((frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)), None)
+        where = f"line {line}: " if line else ""
+        raise BadSettings(f"{path} gives no list EXERCISES: {where}{type(error).__name__}: {error}") from error
     for exercise in found:
-        if not isinstance(exercise, Exercise):
+        if isinstance(exercise, Exercise):
+            _try_out(path, exercise)
+        else:
             raise BadSettings(
                 f"{path}: EXERCISES holds {type(exercise).__name__}; wanted course_lib.check.judge.Exercise"
             )
     return found
+
+
+def _try_out(path: Path, exercise: Exercise) -> None:
+    """Before anybody is graded: the reference gives something, the check takes it, and refuses each known mistake."""
+    for seed in range(1 if exercise.slow else 3):
+        calls = draw_calls(exercise, seed)
+
+        def verdict(answer, calls=calls):
+            return judge(exercise, calls, [observe(answer, call) for call in calls])
+
+        for call in calls:
+            if raised := observe(exercise.reference, call).get("raised"):
+                where = f" in line {raised.line}, {raised.source}" if raised.line else ""
+                raise BadSettings(f"{path}: the reference of {exercise.name} raises {raised.kind}: {raised.message}{where}")
+        if verdict(exercise.reference).status != "right":
+            raise BadSettings(f"{path}: the check of {exercise.name} refuses its own reference")
+        for mistake in exercise.mistakes:
+            if verdict(mistake.answer).status == "right":
+                raise BadSettings(f"{path}: the check of {exercise.name} takes the mistake {mistake.name} for right")
 
 
 def _known(path: Path, where: str, said, wanted: set[str]) -> None:

@@ -37,18 +37,27 @@ class Notebook:
     handed_in: datetime | None = None
 
 
-FROM_CANVAS = re.compile(r"(?P<who>.+?)_(?P<late>LATE_)?(?P<user>\d+)_\d+_(?P<name>\d\d_\w+?)(?:-\d+)?\.ipynb")
+FROM_CANVAS = re.compile(r"(?P<who>.+?)_(?P<late>LATE_)?(?P<user>\d+)_\d+_(?P<name>.+\.ipynb)")
+A_COPY = re.compile(r"(\d\d_\w+?)(?:-\d+| ?\(\d+\)|-Copy\d+| copy)\.ipynb")  # as browsers, Canvas and Jupyter name one
 
 
 @dataclass
 class Student:
     """Somebody's files, by the names they were handed out with. notes: what else is to be said, in words. problem: why
-    the files are not known."""
+    the files are not known. strange: notebooks that are no exercise by their names, and may be one all the same."""
 
     name: str
     problem: str = ""
     notes: list[str] = field(default_factory=list)
     files: dict[str, Path] = field(default_factory=dict)
+    strange: list[str] = field(default_factory=list)
+
+    def add(self, name: str, path: Path) -> None:
+        """Under the name it was handed out with, and a copy under the original's too, if that is not there itself."""
+        copied = A_COPY.fullmatch(name)
+        for known in filter(None, (name, copied and f"{copied[1]}.ipynb")):
+            if known == path.name or self.files.get(known, path).name != known:
+                self.files[known] = path
 
 
 def students_in(folder: Path, leave_out: Path) -> list[Student]:
@@ -62,25 +71,38 @@ def students_in(folder: Path, leave_out: Path) -> list[Student]:
         if place.is_dir():
             student = found.setdefault(name, Student(name))
             try:
-                student.files |= {file: place / file for file in os.listdir(place)}
+                for file in sorted(os.listdir(place)):
+                    canvas = FROM_CANVAS.fullmatch(file)
+                    student.add(canvas["name"] if canvas else file, place / file)
             except OSError as error:
                 student.problem = f"the folder cannot be read: {error.strerror}"
         elif canvas:
             who = f"{canvas['who']}_{canvas['user']}"
             student = found.setdefault(who, Student(who))
-            student.files[f"{canvas['name']}.ipynb"] = place
+            student.add(canvas["name"], place)
             if canvas["late"]:
-                student.notes.append(f"{canvas['name']}: late, says Canvas")
+                student.notes.append(f"{shown(canvas['name'])}: late, says Canvas")
     return list(found.values())
 
 
 def name_unknown_files(students: Iterable[Student], lessons: Iterable[str]) -> None:
-    """A note for each notebook whose name is no exercise's: work that would be lost in silence."""
+    """Notes each notebook whose name is no exercise's, and those that lie deeper: work that would be lost in silence."""
     known = {f"{lesson}.ipynb" for lesson in lessons}
     for student in students:
-        strange = sorted(name for name in student.files if name.endswith(".ipynb") and name not in known)
-        if strange:
-            student.notes.append(f"not graded, as no exercise has this name: {', '.join(map(shown, strange))}")
+        for name, path in sorted(student.files.items()):
+            copied = A_COPY.fullmatch(name)
+            if name.endswith(".ipynb") and name not in known and not (copied and f"{copied[1]}.ipynb" in known):
+                student.strange.append(name)
+            elif name not in PASSED_OVER and path.is_dir() and next(path.rglob("*.ipynb"), None):
+                student.strange.append(f"{name}/...")
+        if student.strange:
+            student.notes.append(f"not graded, as no exercise has this name: {', '.join(map(shown, student.strange))}")
+
+
+def unused_files(folder: Path) -> list[str]:
+    """What lies beside the students' folders and is nobody's."""
+    names = sorted(os.listdir(folder))
+    return [n for n in names if not ((folder / n).is_dir() or FROM_CANVAS.fullmatch(n) or n.startswith("."))]
 
 
 def read(student: Student, lesson: str, stamps: bool = False) -> Notebook:
@@ -88,6 +110,9 @@ def read(student: Student, lesson: str, stamps: bool = False) -> Notebook:
     if student.problem:
         return Notebook(student.name, lesson, problem=student.problem)
     path = student.files.get(f"{lesson}.ipynb")
+    if path is None and student.strange:  # perhaps it is that: somebody has to look, and there is no zero meanwhile
+        names = ", ".join(map(shown, student.strange))
+        return Notebook(student.name, lesson, problem=f"no {lesson}.ipynb was handed in; is it one of {names}?")
     if path is None:
         return Notebook(student.name, lesson, there=False, problem=f"no {lesson}.ipynb was handed in")
     try:
