@@ -21,6 +21,7 @@ from torch.nn import functional as F
 
 # How many of the N x K scores `nearest_codes` holds at a time. On a CPU few enough to stay in its caches.
 SCORES_AT_ONCE = {"cpu": 2**20, "cuda": 2**26}
+GROUP = 64  # and how many it looks through at a time
 
 # ----------------------------------------------------------------------------------------------------------------------
 # Flatten, measure, choose, look up
@@ -63,40 +64,52 @@ def nearest_codes(flat: Tensor, codebook: Tensor) -> Tensor:
 
     Fast, and sparing of memory: |x - e|^2 = |x|^2 - 2 x.e + |e|^2, of which |x|^2 is the same for all codes. The rest
     is one matrix product, [x, 1] times [-2 e, |e|^2], done into a small buffer, block of rows after block. Rounding
-    blurs that form by a few eps |x|^2. Rows whose distance is so small beside it that this could decide are measured
-    once more, by `pairwise_distances`: all rows far from the origin, few elsewhere.
+    blurs that form by a few eps |x|^2, and not alike in all columns. Rows whose distance is so small beside it, or
+    whose two nearest codes are so close, that this could decide are measured once more, by `pairwise_distances`: all
+    rows far from the origin, few elsewhere.
     """
     dtype = _common_dtype(flat, codebook)
     flat, codebook = flat.to(dtype), codebook.to(dtype)
     squares = torch.linalg.vecdot(flat, flat)  # (N,)
-    right = torch.cat([-2 * codebook, codebook.square().sum(dim=1, keepdim=True)], dim=1).T  # (D + 1, K)
-    rows = max(1, SCORES_AT_ONCE.get(flat.device.type, 2**24) // len(codebook))
+    right = torch.cat([-2 * codebook, codebook.square().sum(dim=1, keepdim=True)], dim=1)  # (K, D + 1)
+    nowhere = right.new_zeros(-len(right) % GROUP, right.shape[1])  # codes that are infinitely far: whole groups
+    nowhere[:, -1] = float("inf")
+    right = torch.cat([right, nowhere]).T  # (D + 1, K rounded up)
+    rows = max(1, SCORES_AT_ONCE.get(flat.device.type, 2**24) // right.shape[1])
     left = flat.new_ones(min(rows, len(flat)), len(right))  # (rows, D + 1)
-    scores = flat.new_empty(len(left), len(codebook))  # (rows, K); both are written anew for each block
+    scores = flat.new_empty(len(left), right.shape[1])  # (rows, K rounded up); both are written anew for each block
     blocks = []
     for block in flat.split(rows):
         left[: len(block), :-1] = block
         blocks.append(_first_lowest(torch.mm(left[: len(block)], right, out=scores[: len(block)])))
-    lowest, codes = (torch.cat(part) for part in zip(*blocks))  # (N,), (N,)
-    sure = squares + lowest > 1e4 * torch.finfo(dtype).eps * squares  # (N,); False too where the product overflowed
+    lowest, second, codes = (torch.cat(part) for part in zip(*blocks))  # (N,), (N,), (N,)
+    eps = torch.finfo(dtype).eps
+    sure = squares + lowest > 1e4 * eps * squares  # (N,); False too where the product overflowed
+    sure &= second - lowest > 64 * eps * (squares + lowest.abs())
     unsure = (~sure).nonzero().flatten()
     for some in unsure.split(rows) if len(unsure) else ():
         codes[some] = pairwise_distances(flat[some], codebook).argmin(dim=1)
     return codes
 
 
-def _first_lowest(scores: Tensor, group: int = 64) -> tuple[Tensor, Tensor]:
-    """(N, K) -> lowest of each row (N,), its first index (N,), as `scores.min(dim=1)`.
+def _first_lowest(scores: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """(N, K) -> lowest of each row (N,), second lowest (N,), first index of the lowest (N,). K is a multiple of GROUP.
 
-    On a CPU several times faster: there `amin` runs at the speed of memory, and `min` and `argmin`, which must carry
-    an index along, at a fifth of it. So the lowest of each group of columns is found without its index.
+    On a CPU `amin` runs at the speed of memory, and `min` and `argmin`, which must carry an index along, at a fifth
+    of it. So the lowest of each group of columns is found without its index.
     """
-    if scores.shape[1] % group or scores.device.type != "cpu":
-        return scores.min(dim=1)
-    grouped = scores.unflatten(1, (-1, group))  # (N, K / group, group)
-    lowest, which = grouped.amin(dim=2).min(dim=1)  # (N,), (N,); `min` gives the first of equals
-    members = grouped[torch.arange(len(scores), device=scores.device), which]  # (N, group)
-    return lowest, which * group + members.argmin(dim=1)
+    if scores.device.type != "cpu":  # where the second is not worth the time that it takes
+        lowest, codes = scores.min(dim=1)
+        return lowest, torch.full_like(lowest, float("inf")), codes
+    grouped = scores.unflatten(1, (-1, GROUP))  # (N, K / GROUP, GROUP)
+    lows = grouped.amin(dim=2)  # (N, K / GROUP)
+    lowest, which = lows.min(dim=1)  # (N,), (N,); `min` gives the first of equals
+    members = grouped[torch.arange(len(scores)), which]  # (N, GROUP)
+    inside = members.argmin(dim=1)  # (N,)
+    lows.scatter_(1, which.unsqueeze(1), float("inf"))  # without the lowest, the lowest is the second
+    members.scatter_(1, inside.unsqueeze(1), float("inf"))
+    second = torch.minimum(lows.amin(dim=1), members.amin(dim=1))  # (N,)
+    return lowest, second, which * GROUP + inside
 
 
 def look_up(codes: Tensor, codebook: Tensor) -> Tensor:

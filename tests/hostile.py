@@ -95,7 +95,7 @@ CELLS = {
     "one_huge_tensor": ("memory", does("import torch\ntorch.ones(10 ** 12)")),
     "huge_result": ("type", "import torch\ndef straight_through(x, q): return torch.zeros(10 ** 7)\n"),
     "huge_number": ("type", "def straight_through(x, q): return 10 ** 10000\n"),
-    "huge_dictionary": ("type", "def straight_through(x, q): return {str(i): True for i in range(10 ** 6)}\n"),
+    "huge_dictionary": ("type", "def straight_through(x, q): return {str(i): True for i in range(2 * 10 ** 5)}\n"),
     "expanded_result": ("memory type", "import torch\ndef straight_through(x, q): return torch.zeros(1).expand(10 ** 12)\n"),
     "fork_bomb": ("raised", does("import os\nwhile True: os.fork()")),
     "forked_daemon": ("raised", does("import os, time\nif os.fork() == 0:\n    os.setsid()\n    time.sleep(1e6)")),
@@ -218,9 +218,11 @@ NOTEBOOKS = {  # name: (verdict, text of the file)
     "format_3": ("not_graded", json.dumps({"worksheets": [{"cells": []}], "nbformat": 3})),
     "too_much_code": ("not_graded", notebook(cell("#" * 2_000_000, TAG))),
 }  # fmt: skip
+SLOW = {"compiled"}  # torch.compile is loaded, which takes seconds; asked for itself, with time enough
 NOTEBOOKS |= {
     name: ("pass", notebook(*(cell(part[0], TAG) if isinstance(part, tuple) else cell(part) for part in parts)))
     for name, parts in FAIR.items()
+    if name not in SLOW
 }
 # what was found to cost the grader itself, or others
 NOTEBOOKS |= {

@@ -445,6 +445,16 @@ def test_ties_by_hand():
     assert nearest_codes(normal(5, 3), torch.ones(1000, 3, dtype=torch.float64)).tolist() == [0] * 5
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("size", [2, 13, 63, 64, 65, 100, 512, 996, 1000, 1024, 1027])
+def test_equal_codes_are_equally_far_in_every_column(size, dtype):
+    """Products round differently in the last columns, by processor: of a code and its copy, the first is taken."""
+    flat, first = normal(40, 7).to(dtype), normal(size // 2, 7, seed=1).to(dtype)
+    copies = first.repeat(3, 1)[:size]
+    distances = (flat.double().unsqueeze(1) - first.double()).square().sum(dim=2)
+    assert torch.equal(nearest_codes(flat, copies), distances.argmin(dim=1))
+
+
 def test_nearest_codes_have_no_graph():
     codes = nearest_codes(normal(4, 2).requires_grad_(), normal(3, 2, seed=1).requires_grad_())
     assert not codes.requires_grad
