@@ -11,11 +11,13 @@ its place and one printed line says so. COURSE_OFFLINE=1 never tries the network
 
 import itertools
 import os
+import re
 import shutil
 import socket
 import tempfile
 import threading
 import time
+import wave
 import zipfile
 from collections.abc import Callable
 from contextlib import suppress
@@ -33,6 +35,7 @@ import torch.nn.functional as F
 # needs one imports it.
 
 _PATIENCE = 10                      # seconds that a silent network is waited for; urllib by itself waits for ever
+_RECORDINGS = "free-spoken-digit-dataset/recordings"
 _STAGING = ".course-download-"      # how the name of an unfinished download's folder begins
 _REMEDY = "Put a sound copy in its place, or move it away and call again."
 
@@ -144,25 +147,29 @@ def load(name: str, root: str | os.PathLike | None = None) -> Dataset:
 
 
 def load_speech(root: str | os.PathLike | None = None) -> Speech:
-    """Load spoken digits: fsdd.npz from the folder, else the embedded sample (synthesised tones).
+    """Load spoken digits from the folder, else the embedded sample (synthesised tones).
 
-    fsdd.npz holds the recordings of the Free Spoken Digit Dataset in the fields of `Speech`: `samples` int16;
-    `offsets`, `digit`, `speaker`, `take` in any integer type; `speakers` strings; `rate` one integer. It is not
-    downloaded, as torchvision does not have it.
+    In the folder, fsdd.npz is looked for, then free-spoken-digit-dataset/recordings/, as a clone of the Free Spoken
+    Digit Dataset has it: one WAV file for each recording, 16 bits and mono, named digit_speaker_take.wav. fsdd.npz
+    holds the same in the fields of `Speech`: `samples` int16; `offsets`, `digit`, `speaker`, `take` in any integer
+    type; `speakers` strings; `rate` one integer. Nothing is downloaded, as torchvision does not have it.
 
     Args:
         root: the folder to search.
 
     Raises:
-        DataError (a ValueError): fsdd.npz is there but corrupt, incomplete or inconsistent.
+        DataError (a ValueError): what is there is corrupt, incomplete or inconsistent.
     """
     folder, shown = _folder(root)
-    path = folder / "fsdd.npz"
+    path, recordings = folder / "fsdd.npz", folder / _RECORDINGS
     if _there(path):
         return _checked_speech(path)
+    if _there(recordings):
+        return _read_recordings(recordings)
     sample = _speech_sample()
-    print(f"Speech: no fsdd.npz in {shown}, so this is the embedded sample ({len(sample)} recordings of synthesised "
-          "tones). For real speech, put fsdd.npz there: see help(load_speech).")
+    print(f"Speech: neither fsdd.npz nor {_RECORDINGS} in {shown}, so this is the embedded sample ({len(sample)} "
+          "recordings of synthesised tones). For real speech, clone the Free Spoken Digit Dataset there: see "
+          "help(load_speech).")
     return sample
 
 
@@ -302,6 +309,39 @@ def _checked_speech(path: Path) -> Speech:
                   tuple(map(str, speakers)), int(rate), name="fsdd", source="local")
 
 
+def _read_recordings(folder: Path) -> Speech:
+    """A folder of WAV files named digit_speaker_take.wav, in the order of digit, speaker and take."""
+    found = [(re.fullmatch(r"(\d)_([^_]+)_(\d+)", path.stem), path) for path in sorted(folder.glob("*.wav"))]
+    odd = [path.name for match, path in found if not match]
+    if odd or not found:
+        raise DataError(f"{folder} holds {f'{odd[0]!r}' if odd else 'no WAV file'}, where files named "
+                        f"digit_speaker_take.wav, as 7_jackson_0.wav, are wanted. {_REMEDY}")
+    rows = sorted((int(match[1]), match[2], int(match[3]), path) for match, path in found)
+    digit, speaker, take, paths = zip(*rows)
+    waves, rates = zip(*(_read_wave(path) for path in paths))
+    other = next((path for path, rate in zip(paths, rates) if rate != rates[0]), None)
+    if other is not None:
+        raise DataError(f"{other} has another sampling rate than {paths[0].name} ({rates[0]} Hz). {_REMEDY}")
+    speakers = tuple(sorted(set(speaker)))
+    offsets = torch.tensor([0, *map(len, waves)]).cumsum(0)             # (R + 1,)
+    return Speech(torch.from_numpy(np.concatenate(waves)), offsets, torch.tensor(digit),
+                  torch.tensor([speakers.index(name) for name in speaker]), torch.tensor(take), speakers, rates[0],
+                  name="fsdd", source="local")
+
+
+def _read_wave(path: Path) -> tuple[np.ndarray, int]:
+    """The samples (length,) int16 of a WAV file, and its rate in Hz."""
+    try:
+        with wave.open(str(path)) as file:
+            kind, count = (8 * file.getsampwidth(), file.getnchannels()), file.getnframes()
+            samples = np.frombuffer(file.readframes(count), "<i2").astype(np.int16)
+    except Exception as error:      # wave.Error, EOFError, struct's and numpy's
+        raise DataError(f"{path} is corrupt or cut short ({type(error).__name__}: {error}). {_REMEDY}") from error
+    _need(kind == (16, 1), path, f"{kind[0]} bits and {kind[1]} channels", "16 bits and one channel")
+    _need(0 < len(samples) == count, path, f"{len(samples)} samples", f"{count or 'some'} samples")
+    return samples, file.getframerate()
+
+
 # --- Downloading -----------------------------------------------------------------------------------------------------
 
 def _sweep(folder: Path) -> None:
@@ -431,10 +471,10 @@ def _speech_sample() -> Speech:
         bend = 1 + 0.08 * (course if digit % 2 == 0 else -course)
         phase = 2 * np.pi / rate * bend.cumsum()                        # of a tone of 1 Hz
         # An octave below the telephone, so that the fifth harmonic, bent upwards, stays under half the sampling rate.
-        wave = sum(loudness * np.sin(harmonic * tone / 2 * phase) for tone in _KEYPAD[digit]
-                   for harmonic, loudness in enumerate(list(_TIMBRES.values())[speaker], 1))
+        tones = sum(loudness * np.sin(harmonic * tone / 2 * phase) for tone in _KEYPAD[digit]
+                    for harmonic, loudness in enumerate(list(_TIMBRES.values())[speaker], 1))
         swell = np.sqrt(np.sin(np.pi * course).clip(0))                 # silent at both ends: no clicks
-        pieces.append((12000 * swell * wave / np.abs(wave).max()).round().astype(np.int16))
+        pieces.append((12000 * swell * tones / np.abs(tones).max()).round().astype(np.int16))
     offsets = np.cumsum([0, *map(len, pieces)])                         # (R + 1,)
     digit, speaker, take = torch.from_numpy(rows).T.contiguous()        # (R,) each
     return Speech(torch.from_numpy(np.concatenate(pieces)), torch.from_numpy(offsets), digit, speaker, take,

@@ -17,6 +17,7 @@ import tarfile
 import tempfile
 import threading
 import time
+import wave
 from pathlib import Path
 
 import numpy as np
@@ -445,6 +446,51 @@ def test_wrong_speech(tmp_path, capsys, key, value):
     refused(lambda: data.load_speech(tmp_path), capsys, str(tmp_path / "fsdd.npz"), "call again")
 
 
+def write_recordings(root, **changes):
+    """Three recordings as a clone of the data set has them; a change gives a file another rate, width or content."""
+    folder = root / "free-spoken-digit-dataset" / "recordings"
+    folder.mkdir(parents=True)
+    for name, samples in (("7_bo_10", [1, -2, 300]), ("7_bo_9", [5]), ("0_ada_0", [-32768, 32767])):
+        with wave.open(str(folder / f"{name}.wav"), "wb") as file:
+            file.setnchannels(changes.get("channels", 1))
+            file.setsampwidth(changes.get("width", 2))
+            file.setframerate(changes.get("rate", 8000) if name == "7_bo_9" else 8000)
+            file.writeframes(struct.pack(f"<{len(samples)}h", *samples) * changes.get("channels", 1))
+    return folder
+
+
+def test_recordings_of_a_clone(tmp_path, capsys):
+    write_recordings(tmp_path)
+    found = data.load_speech(tmp_path)
+    assert (found.name, found.source, found.rate, found.speakers) == ("fsdd", "local", 8000, ("ada", "bo"))
+    assert (found.digit.tolist(), found.speaker.tolist(), found.take.tolist()) == ([0, 7, 7], [0, 1, 1], [0, 9, 10])
+    assert [found.recording(i).tolist() for i in range(3)] == [[-32768, 32767], [5], [1, -2, 300]]
+    assert found.samples.dtype == torch.int16 and capsys.readouterr().out == ""
+    write_speech(tmp_path)  # a file beside it comes first
+    assert data.load_speech(tmp_path).speakers == ("ada", "bo") and len(data.load_speech(tmp_path).samples) == 2000
+
+
+@pytest.mark.parametrize("change, words", [
+    ({"rate": 16000}, "another sampling rate"), ({"width": 1}, "8 bits"), ({"channels": 2}, "2 channels"),
+])
+def test_recordings_of_another_kind(tmp_path, capsys, change, words):
+    write_recordings(tmp_path, **change)
+    assert words in refused(lambda: data.load_speech(tmp_path), capsys, "7_bo_9" if "rate" in change else ".wav", "call again")
+
+
+def test_recordings_that_are_broken_are_named(tmp_path, capsys):
+    folder = write_recordings(tmp_path)
+    sound = (folder / "7_bo_9.wav").read_bytes()
+    for broken in (b"", b"RIFF", sound[:30], sound[:-1], b"x" * 100):
+        (folder / "7_bo_9.wav").write_bytes(broken)
+        refused(lambda: data.load_speech(tmp_path), capsys, str(folder / "7_bo_9.wav"), "call again")
+    (folder / "7_bo_9.wav").rename(folder / "seven.wav")
+    refused(lambda: data.load_speech(tmp_path), capsys, str(folder), "digit_speaker_take.wav")
+    for path in folder.glob("*.wav"):
+        path.unlink()
+    refused(lambda: data.load_speech(tmp_path), capsys, str(folder), "no WAV file")
+
+
 # --- Downloading ------------------------------------------------------------------------------------------------------
 
 class Server(http.server.ThreadingHTTPServer):
@@ -723,7 +769,7 @@ def test_the_line_names_the_place_without_a_path(offline, tmp_path, monkeypatch,
     data.load("mnist")
     one_line(capsys, "nothing in $COURSE_DATA (which does not exist yet) and")
     data.load_speech()
-    one_line(capsys, "no fsdd.npz in $COURSE_DATA (which does not exist yet)")
+    one_line(capsys, "recordings in $COURSE_DATA (which does not exist yet)")
     monkeypatch.delenv("COURSE_DATA")
     monkeypatch.setattr(data, "__file__", str(tmp_path / "course_lib" / "data.py"))
     data.load("mnist")
