@@ -1,12 +1,20 @@
 """Autoencoders around a quantiser.
 
-Axes: B batch, C channels, H W height and width, L latents per image, D latent dimension, K codebook size.
+Axes: B batch, C channels, S spatial axes (T, H W, or T H W) and S' the same after the encoder, L latents per image, D
+latent dimension, K codebook size.
 """
+
+import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 from course_lib.quantize import flatten_latents, look_up, nearest_codes
+
+CONVOLUTIONS = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+TRANSPOSED_CONVOLUTIONS = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
+AXES = {1: ("T",), 2: ("H", "W"), 3: ("T", "H", "W")}
 
 
 class MLPVQVAE(nn.Module):
@@ -68,26 +76,118 @@ class MLPVQVAE(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """x + branch(x), the branch 3x3 to `residual_channels`, then 1x1 back: (B, C, H, W) -> (B, C, H, W).
+    """x + branch(x), the branch 3x3 to `residual_channels`, then 1x1 back: (B, C, *S) -> (B, C, *S).
+
+    axes: how many spatial axes S there are, 1, 2 or 3; the kernels have as many.
 
     The ReLU that opens the branch works on a copy. In place it would change x before the sum, so that the skip path
     carried relu(x).
     """
 
-    def __init__(self, channels: int, residual_channels: int):
+    def __init__(self, channels: int, residual_channels: int, axes: int = 2):
         super().__init__()
+        conv = CONVOLUTIONS[axes]
         self.branch = nn.Sequential(
             nn.ReLU(),
-            nn.Conv2d(channels, residual_channels, kernel_size=3, padding=1, bias=False),
+            conv(channels, residual_channels, kernel_size=3, padding=1, bias=False),
             nn.ReLU(),
-            nn.Conv2d(residual_channels, channels, kernel_size=1, bias=False),
+            conv(residual_channels, channels, kernel_size=1, bias=False),
         )
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.branch(x)
 
 
-class ResNetVQVAE(nn.Module):
+class ConvVQVAE(nn.Module):
+    """A convolutional VQ-VAE of signals with 1, 2 or 3 spatial axes: sound, images, video.
+
+    The encoder shortens the axes by one strided convolution for each entry of `strides`; the decoder mirrors it. The
+    last layer is linear. Only the kind of convolution depends on `axes`: the quantiser is the same.
+
+    quantizer: takes (B, D, *S) and returns (quantized, codes (B, *S), loss): a layer of `course_lib.quantize`, or
+        `vector_quantize_pytorch.VectorQuantize` with channel_last=False (sound), accept_image_fmap=True (images) or
+        accept_3d_fmap=True (video). D and the codebook come from its `codebook`.
+    axes: the number of spatial axes.
+    hidden_channels: after the last strided convolution; those before it have half as many.
+    strides: each a number for all axes, or a tuple with one for each. A stride is even, with kernel 2 x stride and
+        padding stride / 2, so that a length is divided by exactly stride; or 1, which leaves an axis as long as it is.
+    """
+
+    def __init__(
+        self,
+        quantizer: nn.Module,
+        axes: int,
+        in_channels: int = 1,
+        hidden_channels: int = 64,
+        strides: Sequence[int | tuple[int, ...]] = (4, 4),
+        residual_channels: int = 32,
+        residual_layers: int = 2,
+    ):
+        super().__init__()
+        if axes not in CONVOLUTIONS:
+            raise ValueError(f"axes is {axes}; wanted 1, 2 or 3")
+        self.axes, self.in_channels, self.quantizer = axes, in_channels, quantizer
+        self._check_quantizer()
+        strides = _strides_by_axis(strides, axes)
+        self.factors = tuple(map(math.prod, zip(*strides)))  # by which the encoder shortens each axis
+        conv, transposed, dim = CONVOLUTIONS[axes], TRANSPOSED_CONVOLUTIONS[axes], quantizer.codebook.shape[-1]
+        widths = [in_channels, *[hidden_channels // 2] * (len(strides) - 1), hidden_channels]
+        steps = list(zip(widths, widths[1:], map(_geometry, strides)))
+
+        def residual_stack():
+            blocks = [ResidualBlock(hidden_channels, residual_channels, axes) for _ in range(residual_layers)]
+            return nn.Sequential(*blocks, nn.ReLU())
+
+        self.encoder = nn.Sequential(
+            *[layer for a, b, shape in steps for layer in (conv(a, b, **shape), nn.ReLU())],  # (B, hidden, *S')
+            conv(hidden_channels, hidden_channels, kernel_size=3, padding=1),
+            residual_stack(),
+            conv(hidden_channels, dim, kernel_size=1),  # (B, D, *S')
+        )
+        self.decoder = nn.Sequential(
+            conv(dim, hidden_channels, kernel_size=3, padding=1),  # (B, hidden, *S')
+            residual_stack(),
+            *[layer for a, b, shape in steps[::-1] for layer in (transposed(b, a, **shape), nn.ReLU())][:-1],  # (B, C, *S)
+        )
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(B, C, *S) -> reconstruction (B, C, *S), codes (B, *S') int64, vq_loss (0-d)."""
+        quantized, codes, vq_loss = self.quantizer(self._latents(x))
+        return self.decoder(quantized), codes, vq_loss.sum()  # 0-d; some versions of the library give shape (1,)
+
+    @torch.no_grad()
+    def encode(self, x: Tensor) -> Tensor:
+        """(B, C, *S) -> codes (B, *S') int64. Never updates the codebook, in training mode neither."""
+        latents = self._latents(x)  # (B, D, *S')
+        codes = nearest_codes(flatten_latents(latents), self.quantizer.codebook)  # (N,)
+        return codes.reshape(latents[:, 0].shape)
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """(B, *S') int64 -> (B, C, *S)."""
+        if codes.ndim != self.axes + 1:
+            wanted = ", ".join(name if by == 1 else f"{name}/{by}" for name, by in zip(AXES[self.axes], self.factors))
+            raise ValueError(f"codes have shape {tuple(codes.shape)}; wanted (B, {wanted})")
+        return self.decoder(look_up(codes, self.quantizer.codebook).movedim(-1, 1))  # (B, D, *S') -> (B, C, *S)
+
+    def _latents(self, x: Tensor) -> Tensor:
+        fits = x.ndim == self.axes + 2 and x.shape[1] == self.in_channels
+        if not fits or any(size % by for size, by in zip(x.shape[2:], self.factors)):
+            names = AXES[self.axes]
+            divisible = ", ".join(f"{name} divisible by {by}" for name, by in zip(names, self.factors))
+            wanted = f"(B, {self.in_channels}, {', '.join(names)}) with {divisible}"
+            raise ValueError(f"x has shape {tuple(x.shape)}; wanted {wanted}")
+        return self.encoder(x)  # (B, D, *S')
+
+    def _check_quantizer(self) -> None:
+        option = {2: "accept_image_fmap", 3: "accept_3d_fmap"}.get(self.axes, "")
+        if getattr(self.quantizer, "channel_last", False) and not getattr(self.quantizer, option, False):
+            raise ValueError(
+                f"the quantizer takes (B, *S, D); wanted (B, D, {', '.join(AXES[self.axes])}): build it with "
+                "channel_last=False" + (f", that of vector-quantize-pytorch with {option}=True" if option else "")
+            )
+
+
+class ResNetVQVAE(ConvVQVAE):
     """The convolutional VQ-VAE of [VQ-VAE], section 4.1, with the sizes of its authors' CIFAR-10 example.
 
     Two strided convolutions shrink height and width to a quarter, so that a 32 x 32 image becomes 8 x 8 codes; the
@@ -107,57 +207,24 @@ class ResNetVQVAE(nn.Module):
         residual_channels: int = 32,
         residual_layers: int = 2,
     ):
-        super().__init__()
-        if getattr(quantizer, "channel_last", False) and not getattr(quantizer, "accept_image_fmap", False):
-            raise ValueError(
-                "the quantizer takes (B, *S, D); wanted (B, D, H, W): build it with channel_last=False, that of "
-                "vector-quantize-pytorch with accept_image_fmap=True"
-            )
-        self.in_channels, self.quantizer = in_channels, quantizer
-        half, dim = hidden_channels // 2, quantizer.codebook.shape[-1]
+        super().__init__(quantizer, 2, in_channels, hidden_channels, (2, 2), residual_channels, residual_layers)
 
-        def residual_stack():
-            blocks = [ResidualBlock(hidden_channels, residual_channels) for _ in range(residual_layers)]
-            return nn.Sequential(*blocks, nn.ReLU())
 
-        self.encoder = nn.Sequential(
-            nn.Conv2d(in_channels, half, kernel_size=4, stride=2, padding=1),  # (B, half, H/2, W/2)
-            nn.ReLU(),
-            nn.Conv2d(half, hidden_channels, kernel_size=4, stride=2, padding=1),  # (B, hidden, H/4, W/4)
-            nn.ReLU(),
-            nn.Conv2d(hidden_channels, hidden_channels, kernel_size=3, padding=1),
-            residual_stack(),
-            nn.Conv2d(hidden_channels, dim, kernel_size=1),  # (B, D, H/4, W/4)
+def _strides_by_axis(strides, axes: int) -> list[tuple[int, ...]]:
+    """Numbers for all axes or tuples with one for each -> tuples alone, checked."""
+    by_axis = [stride if isinstance(stride, (tuple, list)) else (stride,) * axes for stride in strides]
+    fits = [
+        len(stride) == axes and all(isinstance(s, int) and (s == 1 or s > 0 and s % 2 == 0) for s in stride)
+        for stride in by_axis
+    ]
+    if not all(fits) or not fits:
+        raise ValueError(
+            f"strides is {strides}; wanted at least one, each an even number, or a tuple of {axes} that are even or 1"
         )
-        self.decoder = nn.Sequential(
-            nn.Conv2d(dim, hidden_channels, kernel_size=3, padding=1),  # (B, hidden, H/4, W/4)
-            residual_stack(),
-            nn.ConvTranspose2d(hidden_channels, half, kernel_size=4, stride=2, padding=1),  # (B, half, H/2, W/2)
-            nn.ReLU(),
-            nn.ConvTranspose2d(half, in_channels, kernel_size=4, stride=2, padding=1),  # (B, C, H, W)
-        )
+    return by_axis
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(B, C, H, W) in [-0.5, 0.5] -> reconstruction (B, C, H, W), codes (B, H/4, W/4) int64, vq_loss (0-d)."""
-        quantized, codes, vq_loss = self.quantizer(self._latents(x))
-        return self.decoder(quantized), codes, vq_loss.sum()  # 0-d; some versions of the library give shape (1,)
 
-    @torch.no_grad()
-    def encode(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> codes (B, H/4, W/4) int64. Never updates the codebook, in training mode neither."""
-        latents = self._latents(x)  # (B, D, H/4, W/4)
-        codes = nearest_codes(flatten_latents(latents), self.quantizer.codebook)  # (N,)
-        return codes.reshape(latents[:, 0].shape)
-
-    def decode(self, codes: Tensor) -> Tensor:
-        """(B, H/4, W/4) int64 -> (B, C, H, W)."""
-        if codes.ndim != 3:
-            raise ValueError(f"codes have shape {tuple(codes.shape)}; wanted (B, H/4, W/4)")
-        return self.decoder(look_up(codes, self.quantizer.codebook).movedim(-1, 1))  # (B, D, H/4, W/4) -> (B, C, H, W)
-
-    def _latents(self, x: Tensor) -> Tensor:
-        if x.ndim != 4 or x.shape[1] != self.in_channels or x.shape[2] % 4 or x.shape[3] % 4:
-            raise ValueError(
-                f"x has shape {tuple(x.shape)}; wanted (B, {self.in_channels}, H, W) with H and W divisible by 4"
-            )
-        return self.encoder(x)  # (B, D, H/4, W/4)
+def _geometry(stride: tuple[int, ...]) -> dict:
+    """Kernel, stride and padding, one number for each axis, that divide a length by exactly `stride`."""
+    kernel = tuple(3 if s == 1 else 2 * s for s in stride)
+    return {"kernel_size": kernel, "stride": stride, "padding": tuple(1 if s == 1 else s // 2 for s in stride)}

@@ -40,24 +40,30 @@ def use_style() -> None:
 def show(figure: plt.Figure, alt: str) -> None:
     """Shows the figure with `alt`, a sentence that says in words what there is to see, and closes it."""
     buffer = BytesIO()
-    figure.savefig(buffer, format="png")
-    plt.close(figure)
+    picture = _picture(figure)
+    red, green, blue = (channel.tobytes() for channel in picture.split())
+    if red == green == blue:
+        picture = picture.convert("L")  # rows of digits take a third of the room so, to the same pixels
+    picture.save(buffer, "png", optimize=True)
     display(Image(buffer.getvalue(), format="png", alt=alt))
 
 
 def animate(figures, alt: str, seconds_per_frame: float = 0.4) -> None:
     """Shows figures, one a frame, as one endlessly running animated PNG. All must be of one size; each is closed."""
-    frames = []
-    for figure in figures:
-        buffer = BytesIO()
-        figure.savefig(buffer, format="png")
-        plt.close(figure)
-        frames.append(PILImage.open(buffer).convert("RGB").quantize(32, dither=PILImage.Dither.NONE))
+    frames = [_picture(figure).quantize(32, dither=PILImage.Dither.NONE) for figure in figures]
     buffer = BytesIO()
     frames[0].save(
         buffer, "png", save_all=True, append_images=frames[1:], duration=int(1000 * seconds_per_frame), loop=0
     )
     display(Image(buffer.getvalue(), format="png", alt=alt))
+
+
+def _picture(figure: plt.Figure) -> PILImage.Image:
+    """The figure as RGB, and closes it."""
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png")
+    plt.close(figure)
+    return PILImage.open(buffer).convert("RGB")
 
 
 def code_colours(codes) -> list[str]:

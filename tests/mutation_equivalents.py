@@ -27,6 +27,10 @@ WITHOUT_GRADIENTS: dict[str, str] = {
     "restart_dead_codes": UPDATE,
     "pca_colours": LOOKED_AT,
     "mask_position": LOOKED_AT,
+    "latent_length": "plain numbers",
+    "snr_db": "a measure, which nothing is trained on here",
+    "causal_mask": "made of two settings",
+    "sample_codes": WHOLE_NUMBERS,
     **dict.fromkeys(
         ("bug_01", "bug_02", "bug_03", "bug_04", "bug_06", "bug_07", "bug_08", "bug_10", "bug_11"), OTHER_FAULT
     ),
@@ -246,6 +250,54 @@ EQUIVALENTS: dict[tuple[str, str], dict[str, list[str]]] = {
         "the first three rows are the same": ["directions = …  |  False -> True", "…  |  full_matrices=… left out"],
         SHAPE: ["centred = …  |  keepdim=True added to mean"],
         "a guard of any small size": ["return (maps - low) / …  |  1e-08 -> 2e-08"],
+    },
+    ("snr_db", "reference"): {
+        SIGN: ["return 10 * torch.log10(…  |  sides of - swapped"],
+        "above and below alike: it falls out of the ratio": [
+            *_each("return sound.flatten(1).square().sum(1)", "minus added", "sum -> mean")
+        ],
+    },
+    ("snr_db", "solution"): {SIGN: ["noise = …  |  sides of - swapped"]},
+    ("residual_quantize", "reference"): {
+        STOPPED: [
+            *_each("codes, total = greedy(flat, codebooks)", "flat detached", "codebooks detached"),
+            "return passed_through(flat, total), codes  |  total detached",
+            *_each(
+                "residual, total, codes = flat.detach(), torch.zeros_like(flat), []",
+                ".detach() left out",
+                "flat detached",
+            ),
+            "code = codebook[codes[-1]]  |  codebook detached",
+            *_each("residual = residual - code.detach()", "residual detached", ".detach() left out"),
+            *_each("total = total + code", "total detached", "code detached"),
+            "return torch.stack(codes, 1), total  |  total detached",
+        ],
+        "the mean of the squares is smallest where their sum is": ["return (flat.unsqueeze(1) - …  |  sum -> mean"],
+    },
+    ("residual_quantize", "solution"): {
+        STOPPED: [
+            *_each(
+                "residual, total, codes = flat.detach(), torch.zeros_like(flat), []",
+                ".detach() left out",
+                "flat detached",
+            ),
+            "for codebook in codebooks.detach():  |  .detach() left out",
+            "chosen = look_up(codes[-1], codebook)  |  codebook detached",
+            *_each("residual = residual - chosen", "residual detached", "chosen detached"),
+            *_each("total = total + chosen", "total detached", "chosen detached"),
+            "return straight_through(flat, total), …  |  total detached",
+        ],
+    },
+    ("causal_mask", "solution"): {"-0 is 0": ["mask = torch.zeros(…  |  minus added"]},
+    ("bits_per_code", "reference"): {
+        "an axis of length 1 changes no mean": [
+            *_each(
+                "return -logits.log_softmax(1)…",
+                ".squeeze(...) left out",
+                "argument 1 of squeeze left out",
+                "1 -> 0 (4)",
+            )
+        ]
     },
     ("restart_dead_codes", "library"): {
         TYPES: ["latents = …  |  .to(...) left out", "latents = …  |  argument codebook.dtype of to left out"],

@@ -33,7 +33,7 @@ def code_cells(notebook):
 
 def test_the_lessons_are_there_in_order():
     assert [path.name[:2] for path in LESSONS] == [f"{n:02d}" for n in range(1, len(LESSONS) + 1)]
-    assert len(LESSONS) >= 11
+    assert len(LESSONS) >= 14
 
 
 def test_it_says_what_it_asks_of_the_reader(notebook):

@@ -35,6 +35,19 @@ def test_show_gives_a_png_with_its_alternative_text_and_closes_the_figure(shown)
     assert "image/png" in data and metadata["image/png"]["alt"] == "a sentence"
 
 
+@pytest.mark.parametrize("colour, mode", [("0.4", "L"), ("#0072B2", "RGB")])
+def test_show_keeps_every_pixel_and_no_channel_too_many(shown, colour, mode):
+    figure, ax = plt.subplots(figsize=(2, 2))
+    ax.bar(0, 1, color=colour)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    plots.show(figure, "a bar")
+    picture = PILImage.open(io.BytesIO(shown[0].data))
+    assert picture.mode == mode
+    wanted = np.array(PILImage.open(buffer).convert("RGB"))
+    np.testing.assert_array_equal(np.array(picture.convert("RGB")), wanted)
+
+
 def test_animate_keeps_every_frame(shown):
     figures = []
     for height in (1, 2, 3):

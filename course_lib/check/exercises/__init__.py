@@ -4,7 +4,7 @@ from importlib import import_module
 
 from course_lib.check.judge import Exercise
 
-NUMBERS = ("01", "02", "03", "04", "05", "06", "07", "08", "09", "10", "11", "15")
+NUMBERS = ("01", "02", "03", "04", "05", "06", "07", "08", "09", "10", "11", "12", "13", "14", "15")
 
 EXERCISES: dict[str, Exercise] = {
     exercise.name: exercise
