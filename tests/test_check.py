@@ -77,11 +77,12 @@ def course(monkeypatch, tmp_path):
     monkeypatch.setattr(progress, "_unkept", {})
     monkeypatch.setattr(progress, "_said", set())
     other = Exercise("other_name", "99_made_up", double, calls_of_double, (), ("a", "b", "c"))
-    for name in list(EXERCISES):
-        monkeypatch.delitem(EXERCISES, name)
-    monkeypatch.setitem(EXERCISES, "double", DOUBLE)
-    monkeypatch.setitem(EXERCISES, "other_name", other)
-    return EXERCISES
+    kept = dict(EXERCISES)
+    EXERCISES.clear()
+    EXERCISES.update(double=DOUBLE, other_name=other)
+    yield EXERCISES
+    EXERCISES.clear()
+    EXERCISES.update(kept)  # in the order of the course, which `monkeypatch` would turn round
 
 
 def verdict(exercise, answer, seed=0):
