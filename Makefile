@@ -27,15 +27,14 @@ course: $(READY) ## run every lesson and write the course as pages, build/course
 
 # The toy lessons, 01 to 06, must give the committed outputs again; in the lessons that train, only the cells tagged
 # nbval-check-output. Solutions must run. Status 5 says that there was nothing to collect. Two processes with a thread
-# each do more than one with two; conftest.py says which lessons stay together.
+# each do more than one with two; conftest.py says what stays together.
 NBVAL = $(BIN)/python -m pytest --nbval-current-env --nbval-cell-timeout=600
-TWO = --numprocesses 2 --dist
+TWO = --numprocesses 2 --dist loadscope
 test: export COURSE_PROGRESS = off# the learner's own is left alone
 test: $(READY) $(NBGRADER) ## run the tests, then every lesson against its committed outputs, and every solution
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests $(TWO) loadgroup
-	$(NBVAL) --nbval notebooks $(TWO) loadscope --ignore-glob='notebooks/[!0]*' --ignore-glob='notebooks/0[!1-6]*' || test $$? -eq 5
-	OMP_NUM_THREADS=1 $(NBVAL) --nbval-lax notebooks $(TWO) loadscope --ignore-glob='notebooks/0[1-6]*' || test $$? -eq 5
-	OMP_NUM_THREADS=1 $(NBVAL) --nbval-lax solutions $(TWO) loadscope || test $$? -eq 5
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests $(TWO)
+	$(NBVAL) --nbval notebooks $(TWO) --ignore-glob='notebooks/[!0]*' --ignore-glob='notebooks/0[!1-6]*' || test $$? -eq 5
+	OMP_NUM_THREADS=1 $(NBVAL) --nbval-lax notebooks solutions $(TWO) --ignore-glob='notebooks/0[1-6]*' || test $$? -eq 5
 
 exercises: $(READY) ## make exercises/ anew from solutions/, except where somebody worked in them
 	$(BIN)/python tools/exercises.py

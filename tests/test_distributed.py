@@ -55,10 +55,7 @@ if ranks > 1:
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "COURSE_OFFLINE": "1", "PYTHONPATH": str(Path(__file__).parent.parent)}
 ALONE, TWO = [sys.executable], [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
 
-pytestmark = [
-    pytest.mark.skipif(not dist.is_available() or not dist.is_gloo_available(), reason="needs torch.distributed with gloo"),
-    pytest.mark.xdist_group("distributed"),  # one worker: the runs are made once for all of them
-]
+pytestmark = pytest.mark.skipif(not dist.is_available() or not dist.is_gloo_available(), reason="needs torch.distributed with gloo")
 
 
 def ran(*command, **environment):

@@ -23,7 +23,6 @@ from course_lib.grade import wire
 from course_lib.grade.questions import Examiner
 from course_lib.grade.sandbox import KINDS, NoSandbox, Sandbox
 
-pytestmark = pytest.mark.xdist_group("class")  # one worker: the class is graded once for all of them
 PROJECT = Path(__file__).resolve().parent.parent
 SECONDS = 8
 MOST_MEMORY = 2.5 * 2**30

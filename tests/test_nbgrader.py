@@ -17,7 +17,6 @@ pytest.importorskip("nbgrader", reason="nbgrader is not installed: pip install '
 from nbgrader.nbgraderformat import SCHEMA_VERSION, MetadataValidator
 
 PROJECT = Path(__file__).parent.parent
-pytestmark = pytest.mark.xdist_group("nbgrader")  # one worker, as they share what was validated
 SOLUTIONS = sorted((PROJECT / "solutions").glob("*.ipynb"))
 KINDS = ("02", "09", "15")  # answers to write, a draw among them, programs to mend; nbval runs all, their cells are alike
 EXERCISE = PROJECT / "exercises/04_straight_through.ipynb"
