@@ -767,7 +767,7 @@ def all_alike(logits, temperature, generator):
     return drawn(torch.ones_like(logits), generator) if temperature else logits.argmax(1)
 
 
-def softmax_twice(logits, temperature, generator):
+def drawn_by_softmax_twice(logits, temperature, generator):
     return drawn((logits / temperature).softmax(1).softmax(1), generator) if temperature else logits.argmax(1)
 
 
@@ -804,11 +804,11 @@ def rows_of_the_wrong_axis(logits, temperature, generator):
     return sample_codes(rows, temperature, generator).reshape(logits.shape[0], *logits.shape[2:])
 
 
-def softmax_over_the_last_axis(logits, temperature, generator):
+def drawn_by_softmax_over_the_last_axis(logits, temperature, generator):
     return drawn((logits / temperature).softmax(-1), generator) if temperature else logits.argmax(1)
 
 
-def softmax_over_the_batch(logits, temperature, generator):
+def drawn_by_softmax_over_the_batch(logits, temperature, generator):
     return drawn((logits / temperature).softmax(0), generator) if temperature else logits.argmax(1)
 
 
@@ -877,7 +877,7 @@ def axis_left(logits, temperature, generator):
     return sample_codes(logits, temperature, generator).unsqueeze(1)
 
 
-def in_one_row(logits, temperature, generator):
+def drawn_in_one_row(logits, temperature, generator):
     return sample_codes(logits, temperature, generator).flatten()
 
 
@@ -942,7 +942,7 @@ SAMPLE = Exercise(
         ),
         Mistake(all_alike, "all codes came equally often: the logits do not enter", "lesson 14"),
         Mistake(
-            softmax_twice,
+            drawn_by_softmax_twice,
             "the softmax was taken twice, which makes all codes nearly alike: it is for logits, and once is enough, "
             "whatever divides its result",
             "common",
@@ -980,12 +980,12 @@ SAMPLE = Exercise(
             "zoo 4",
         ),
         Mistake(
-            softmax_over_the_last_axis,
+            drawn_by_softmax_over_the_last_axis,
             "the softmax ran over the last axis, a row of places; the K scores of one place stand along axis 1",
             "zoo 4",
         ),
         Mistake(
-            softmax_over_the_batch,
+            drawn_by_softmax_over_the_batch,
             "the softmax ran over the batch, so that images compete; the K scores of one place stand along axis 1",
             "common",
         ),
@@ -1057,7 +1057,7 @@ SAMPLE = Exercise(
             "the codes are (B, 1, *S): the axis of the K scores is still there, with length 1",
             "common",
         ),
-        Mistake(in_one_row, "the codes stand in one row; wanted is (B, *S)", "common"),
+        Mistake(drawn_in_one_row, "the codes stand in one row; wanted is (B, *S)", "common"),
         Mistake(one_hot, "these are one-hot vectors along axis 1; wanted are the numbers of the codes", "common"),
         Mistake(as_floats, "the codes are floating-point numbers; they index a codebook, so they are int64", "common"),
         Mistake(counted_from_1, "the codes were counted from 1; the first row of a codebook is 0", "common"),
