@@ -147,7 +147,9 @@ class ConvVQVAE(nn.Module):
         self.decoder = nn.Sequential(
             conv(dim, hidden_channels, kernel_size=3, padding=1),  # (B, hidden, *S')
             residual_stack(),
-            *[layer for a, b, shape in steps[::-1] for layer in (transposed(b, a, **shape), nn.ReLU())][:-1],  # (B, C, *S)
+            *[layer for a, b, shape in steps[::-1] for layer in (transposed(b, a, **shape), nn.ReLU())][
+                :-1
+            ],  # (B, C, *S)
         )
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -218,9 +218,7 @@ class LessonExporter(HTMLExporter):
     def markdown2html(self, context, source: str) -> str:
         """The template's filter for Markdown."""
         renderer = LessonRenderer(
-            self.problems.append,
-            escape=False,
-            attachments=context.get("cell", {}).get("attachments", {}),
+            self.problems.append, escape=False, attachments=context.get("cell", {}).get("attachments", {})
         )
         return MarkdownWithMath(renderer=renderer).render(source)
 
@@ -263,7 +261,7 @@ def index_notebook(lessons: list[Lesson]) -> nbformat.NotebookNode:
     """The index as a notebook, so that its page is written like the others."""
     rows = [
         f'<li><a href="{lesson.path.name}">{escape(lesson.title)}</a>'
-        f'<small{" class=failed" * bool(lesson.failure)}>{escape(lesson.effort)}</small></li>'
+        f"<small{' class=failed' * bool(lesson.failure)}>{escape(lesson.effort)}</small></li>"
         for lesson in lessons
     ]
     source = "\n".join([f"# {TITLE}", "", '<ul class="lessons">', *rows, "</ul>"])

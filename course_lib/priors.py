@@ -189,7 +189,9 @@ class _TransformerBlock(nn.Module):
 
     def forward(self, x: Tensor, cache: dict | None = None) -> Tensor:
         """(B, N, C) -> (B, N, C). With a cache, x is the newest place alone, N = 1, and looks at all before it."""
-        q, k, v = self.to_qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # each (B, heads, N, C/heads)
+        q, k, v = (
+            self.to_qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        )  # each (B, heads, N, C/heads)
         if cache is not None:
             if self in cache:
                 k, v = (torch.cat([old, new], 2) for old, new in zip(cache[self], (k, v)))
@@ -283,6 +285,8 @@ def sample(
 
 def _check_logits(logits: Tensor) -> None:
     if not logits.is_floating_point() or logits.ndim < 2 or logits.numel() == 0:
-        raise ValueError(f"logits are {logits.dtype} {tuple(logits.shape)}; wanted floating-point (B, K, *S), not empty")
+        raise ValueError(
+            f"logits are {logits.dtype} {tuple(logits.shape)}; wanted floating-point (B, K, *S), not empty"
+        )
     if not torch.isfinite(logits.detach()).all():
         raise ValueError("logits hold NaN or infinite values; wanted finite numbers. Has the training diverged?")

@@ -161,7 +161,9 @@ def main() -> None:
     parser.add_argument("--updates", type=int, default=8000)
     parser.add_argument("--batch-size", type=int, default=64, help="images in an update, over all ranks together")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--checkpoint", type=Path, help="written as it goes; where it is there, training goes on from it")
+    parser.add_argument(
+        "--checkpoint", type=Path, help="written as it goes; where it is there, training goes on from it"
+    )
     parser.add_argument("--evaluate-every", type=int, default=500, help="updates between two looks at the test images")
     parser.add_argument("--data", type=Path, help="folder with the data; else $COURSE_DATA, else data/")
     options = parser.parse_args()

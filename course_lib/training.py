@@ -165,7 +165,13 @@ class _Run:
         for name, value in self.model_state().items():
             if value.is_floating_point() and not value.isfinite().all():
                 raise FloatingPointError(f"{name} is not finite after update {self.update}. {self.kept(path)}")
-        state |= {"settings": self.settings, "description": str(self.parts["model"]), "update": self.update, "history": self.history, "random": _random_state()}
+        state |= {
+            "settings": self.settings,
+            "description": str(self.parts["model"]),
+            "update": self.update,
+            "history": self.history,
+            "random": _random_state(),
+        }
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(path.name + ".part")
         try:
@@ -191,7 +197,9 @@ class _Run:
                 f"{path} is of another run: {settings} at update {update}, here {self.settings} up to update {updates}. "
                 "Give the same settings, or another file"
             )
-        shapes, wanted = ({name: value.shape for name, value in of.items()} for of in (state["model"], self.model_state()))
+        shapes, wanted = (
+            {name: value.shape for name, value in of.items()} for of in (state["model"], self.model_state())
+        )
         # asked first, since a model that takes half of it would be neither the old nor the new
         if shapes != wanted or description != str(self.parts["model"]):
             raise ValueError(f"{path} is of another model:\n{description}\nhere\n{self.parts['model']}")

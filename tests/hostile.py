@@ -53,14 +53,20 @@ CELLS = {
     "right_with_magics": ("pass", "%matplotlib inline\n!pip list\n" + RIGHT),
     "right_after_a_failing_line": ("pass", "print(undefined)\n" + RIGHT + "print(straight_through(a, b))\n"),
     "right_and_then_exit_by_name": ("pass", "import sys\n" + RIGHT + "sys.exit(3)\n"),
-    "right_with_a_parameter": ("pass", "import torch\ndef straight_through(x, q):\n    return torch.nn.Parameter(q) * 0 + x + (q - x).detach()\n"),
+    "right_with_a_parameter": (
+        "pass",
+        "import torch\ndef straight_through(x, q):\n    return torch.nn.Parameter(q) * 0 + x + (q - x).detach()\n",
+    ),
     "wrong": ("wrong", WRONG),
     "stub": ("blank", STUB),
     "empty": ("blank", ""),
     "returns_nothing": ("type", "def straight_through(x, q):\n    x + (q - x).detach()\n"),
     "raises": ("raised", does("raise ValueError('=cmd|calc')")),
     "raises_what_is_no_exception": ("raised", does("class Odd(BaseException): pass\nraise Odd('odd')")),
-    "error_that_cannot_be_shown": ("raised", does("class Odd(Exception):\n    def __str__(self): raise Exception\nraise Odd")),
+    "error_that_cannot_be_shown": (
+        "raised",
+        does("class Odd(Exception):\n    def __str__(self): raise Exception\nraise Odd"),
+    ),
     "keyboard_interrupt": ("raised", does("raise KeyboardInterrupt")),
     "exits": ("raised", does("raise SystemExit(0)")),
     "syntax": ("syntax", "def straight_through(x, q)\n    return x\n"),
@@ -73,10 +79,15 @@ CELLS = {
     "sleeps": ("timeout", does("import time\ntime.sleep(1e6)")),
     "ignored_signals": (
         "timeout",
-        does("import signal\nfor n in range(1, 65):\n    try: signal.signal(n, signal.SIG_IGN)\n    except (OSError, ValueError): pass\nwhile True: pass"),
+        does(
+            "import signal\nfor n in range(1, 65):\n    try: signal.signal(n, signal.SIG_IGN)\n    except (OSError, ValueError): pass\nwhile True: pass"
+        ),
     ),
     "hang_without_the_interpreter": ("timeout", does("import re\nre.match(r'(a*)*b', 'a' * 50)")),
-    "hang_in_the_result": ("timeout", "import torch\nclass Slow:\n    @property\n    def shape(self):\n        while True: pass\n    item = shape\ndef straight_through(x, q): return Slow()\n"),
+    "hang_in_the_result": (
+        "timeout",
+        "import torch\nclass Slow:\n    @property\n    def shape(self):\n        while True: pass\n    item = shape\ndef straight_through(x, q): return Slow()\n",
+    ),
     "closes_the_reply_and_hangs": ("timeout", does("import os\nos.closerange(3, 64)\nwhile True: pass")),
     # ending the process
     "os_exit": ("crash", does("import os\nos._exit(0)")),
@@ -85,7 +96,10 @@ CELLS = {
     "abort": ("crash", does("import os\nos.abort()")),
     "kills_itself": ("crash", does("import os\nos.kill(os.getpid(), 9)")),
     "deep_recursion": ("raised", does("def f(n): return f(n + 1)\nf(0)")),
-    "deepest_recursion": ("crash memory timeout", does("import sys\nsys.setrecursionlimit(10 ** 9)\ndef f(n): return f(n + 1) + sum([n])\nf(0)")),
+    "deepest_recursion": (
+        "crash memory timeout",
+        does("import sys\nsys.setrecursionlimit(10 ** 9)\ndef f(n): return f(n + 1) + sum([n])\nf(0)"),
+    ),
     "kills_its_parent": ("raised", does("import os\nos.kill(os.getppid(), 9)")),
     "kills_everybody": ("raised", does("import os\nos.kill(-1, 9)")),
     "kills_process_1": ("raised", does("import os\nos.kill(1, 9)")),
@@ -96,88 +110,161 @@ CELLS = {
     "huge_result": ("type", "import torch\ndef straight_through(x, q): return torch.zeros(10 ** 7)\n"),
     "huge_number": ("type", "def straight_through(x, q): return 10 ** 10000\n"),
     "huge_dictionary": ("type", "def straight_through(x, q): return {str(i): True for i in range(2 * 10 ** 5)}\n"),
-    "expanded_result": ("memory type", "import torch\ndef straight_through(x, q): return torch.zeros(1).expand(10 ** 12)\n"),
+    "expanded_result": (
+        "memory type",
+        "import torch\ndef straight_through(x, q): return torch.zeros(1).expand(10 ** 12)\n",
+    ),
     "fork_bomb": ("raised", does("import os\nwhile True: os.fork()")),
     "forked_daemon": ("raised", does("import os, time\nif os.fork() == 0:\n    os.setsid()\n    time.sleep(1e6)")),
-    "thread_bomb": ("raised memory crash", does("import threading, time\nwhile True: threading.Thread(target=time.sleep, args=(1e6,)).start()")),
+    "thread_bomb": (
+        "raised memory crash",
+        does("import threading, time\nwhile True: threading.Thread(target=time.sleep, args=(1e6,)).start()"),
+    ),
     "starts_a_shell": ("raised", does("import subprocess\nsubprocess.run(['/bin/sh', '-c', 'sleep 1000 &'])")),
     "disk_filling": ("raised", does("f = open('/tmp/full', 'wb')\nwhile True: f.write(bytes(2 ** 20))")),
-    "disk_filling_in_memory": ("raised", does("import os\nf = os.memfd_create('full')\nwhile True: os.write(f, bytes(2 ** 20))")),
+    "disk_filling_in_memory": (
+        "raised",
+        does("import os\nf = os.memfd_create('full')\nwhile True: os.write(f, bytes(2 ** 20))"),
+    ),
     "file_beside_the_notebook": ("raised", does("open('left.txt', 'w').write('left')")),
-    "stdout_flood": ("wrong", does("import sys\nfor _ in range(200): print('x' * 10 ** 6); sys.stderr.write('y' * 10 ** 6)")),
+    "stdout_flood": (
+        "wrong",
+        does("import sys\nfor _ in range(200): print('x' * 10 ** 6); sys.stderr.write('y' * 10 ** 6)"),
+    ),
     "descriptors": ("raised", does("import os\nwhile True: os.dup(1)")),
     # forging
     "forged_on_every_descriptor": (
         "type",
-        does("import json, os\nfor d in range(64):\n    try: os.write(d, json.dumps({'verdict': 'pass', 'score': 1.0, 'passed': True}).encode())\n    except OSError: pass\nos._exit(0)"),
+        does(
+            "import json, os\nfor d in range(64):\n    try: os.write(d, json.dumps({'verdict': 'pass', 'score': 1.0, 'passed': True}).encode())\n    except OSError: pass\nos._exit(0)"
+        ),
     ),
     "forged_reply_with_a_pickle": (
         "type",
-        does("import os, pickle\nclass P:\n    def __reduce__(self): return os.system, ('touch /tmp/pickled',)\nfor d in range(3, 64):\n    try: os.write(d, pickle.dumps(P()))\n    except OSError: pass\nos._exit(0)"),
+        does(
+            "import os, pickle\nclass P:\n    def __reduce__(self): return os.system, ('touch /tmp/pickled',)\nfor d in range(3, 64):\n    try: os.write(d, pickle.dumps(P()))\n    except OSError: pass\nos._exit(0)"
+        ),
     ),
     "forged_reply_without_end": (
         "type",
-        does("import os\nfor d in range(3, 64):\n    try:\n        while True: os.write(d, bytes(2 ** 16))\n    except OSError: pass\nos._exit(0)"),
+        does(
+            "import os\nfor d in range(3, 64):\n    try:\n        while True: os.write(d, bytes(2 ** 16))\n    except OSError: pass\nos._exit(0)"
+        ),
     ),
     "forged_reply_of_empty_runs": (
         "type",
-        does("import os, wire\nb = wire.pack({'found': 1, 'runs': []})\nfor d in range(3, 64):\n    try: os.write(d, b)\n    except OSError: pass\nos._exit(0)"),
+        does(
+            "import os, wire\nb = wire.pack({'found': 1, 'runs': []})\nfor d in range(3, 64):\n    try: os.write(d, b)\n    except OSError: pass\nos._exit(0)"
+        ),
     ),
     "forged_reply_of_strange_keys": (
         "type",
-        does("import os, wire\nb = wire.pack({'found': 1, 'runs': [{'plain': {'verdict': True}, 'score': {}}] * 6, 'passed': True})\nfor d in range(3, 64):\n    try: os.write(d, b)\n    except OSError: pass\nos._exit(0)"),
+        does(
+            "import os, wire\nb = wire.pack({'found': 1, 'runs': [{'plain': {'verdict': True}, 'score': {}}] * 6, 'passed': True})\nfor d in range(3, 64):\n    try: os.write(d, b)\n    except OSError: pass\nos._exit(0)"
+        ),
     ),
-    "forged_raised_stub_first": (
-        "blank",
-        does("raise NotImplementedError()"),
-    ),
+    "forged_raised_stub_first": ("blank", does("raise NotImplementedError()")),
     "nested_json": (
         "type",
-        does("import os, struct\nh = b'[' * 100000\nos.write(next(d for d in range(3, 64) if _open(d)), struct.pack('>I', len(h)) + h)\nos._exit(0)").replace("def straight", "import os\ndef _open(d):\n    try: os.fstat(d)\n    except OSError: return False\n    return True\ndef straight", 1),
+        does(
+            "import os, struct\nh = b'[' * 100000\nos.write(next(d for d in range(3, 64) if _open(d)), struct.pack('>I', len(h)) + h)\nos._exit(0)"
+        ).replace(
+            "def straight",
+            "import os\ndef _open(d):\n    try: os.fstat(d)\n    except OSError: return False\n    return True\ndef straight",
+            1,
+        ),
     ),
-    "result_is_a_pickle": ("type", "import pickle, os\nclass P:\n    def __reduce__(self): return os.system, ('touch /tmp/pickled',)\ndef straight_through(x, q): return P()\n"),
-    "result_equals_everything": ("type", "class E:\n    def __eq__(self, other): return True\n    def __getattr__(self, name): return self\n    def __call__(self, *a, **k): return self\ndef straight_through(x, q): return E()\n"),
+    "result_is_a_pickle": (
+        "type",
+        "import pickle, os\nclass P:\n    def __reduce__(self): return os.system, ('touch /tmp/pickled',)\ndef straight_through(x, q): return P()\n",
+    ),
+    "result_equals_everything": (
+        "type",
+        "class E:\n    def __eq__(self, other): return True\n    def __getattr__(self, name): return self\n    def __call__(self, *a, **k): return self\ndef straight_through(x, q): return E()\n",
+    ),
     "subclass_equals_everything": (
         "type",
         "import torch\nclass E(torch.Tensor):\n    @classmethod\n    def __torch_function__(cls, f, types, args=(), kwargs=None):\n"
         "        if f.__name__ in ('allclose', 'equal', 'isclose', '__eq__'): return True\n        return super().__torch_function__(f, types, args, kwargs or {})\n"
         "    def __eq__(self, other): return True\ndef straight_through(x, q): return ((q - x) + x).as_subclass(E)\n",
     ),
-    "tuple_of_subclasses": ("type", "import torch\nclass E(torch.Tensor): pass\ndef straight_through(x, q): return (q.as_subclass(E),)\n"),
-    "numbers_that_equal_everything": ("type", "class N(float):\n    def __eq__(self, other): return True\n    def __sub__(self, other): return 0.0\ndef straight_through(x, q): return N(1)\n"),
+    "tuple_of_subclasses": (
+        "type",
+        "import torch\nclass E(torch.Tensor): pass\ndef straight_through(x, q): return (q.as_subclass(E),)\n",
+    ),
+    "numbers_that_equal_everything": (
+        "type",
+        "class N(float):\n    def __eq__(self, other): return True\n    def __sub__(self, other): return 0.0\ndef straight_through(x, q): return N(1)\n",
+    ),
     "comparisons_replaced": (
         "wrong",
         "import torch\nfor n in ('allclose', 'equal', 'isclose'): setattr(torch, n, lambda *a, **k: True)\ntorch.Tensor.__eq__ = lambda *a: torch.tensor(True)\n"
         "torch.testing.assert_close = lambda *a, **k: None\n" + WRONG,
     ),
-    "autograd_replaced": ("wrong", "import torch\ntorch.autograd.grad = lambda out, inputs, **k: [torch.ones_like(i) for i in inputs]\n" + WRONG),
+    "autograd_replaced": (
+        "wrong",
+        "import torch\ntorch.autograd.grad = lambda out, inputs, **k: [torch.ones_like(i) for i in inputs]\n" + WRONG,
+    ),
     "observe_replaced": (
         "type wrong",
-        "import sys\nsys.modules['observe'].run_all = lambda answer, call: {'plain': {'kind of result': 'tensor', 'result': call.args[1]}}\n" + WRONG,
+        "import sys\nsys.modules['observe'].run_all = lambda answer, call: {'plain': {'kind of result': 'tensor', 'result': call.args[1]}}\n"
+        + WRONG,
     ),
     "check_replaced": ("wrong", "import course_lib.check\ncourse_lib.check.check = lambda *a: True\n" + WRONG),
     "inputs_changed": ("wrong", "def straight_through(x, q):\n    x.data.copy_(q)\n    return x\n"),
-    "inputs_made_equal": ("wrong", "def straight_through(x, q):\n    q.data.zero_(); x.data.zero_()\n    return (q - x) + x\n"),
-    "seeds_taken": ("wrong", "import torch\ntorch.manual_seed(0)\ntorch.randn = lambda *a, **k: torch.zeros(*a)\n" + WRONG),
+    "inputs_made_equal": (
+        "wrong",
+        "def straight_through(x, q):\n    q.data.zero_(); x.data.zero_()\n    return (q - x) + x\n",
+    ),
+    "seeds_taken": (
+        "wrong",
+        "import torch\ntorch.manual_seed(0)\ntorch.randn = lambda *a, **k: torch.zeros(*a)\n" + WRONG,
+    ),
     # reading
     "reads_frames": (
         "wrong",
-        does("import sys\nf, seen = sys._getframe(), {}\nwhile f:\n    seen.update(f.f_locals); f = f.f_back\nfor n in ('wanted', 'expected', 'reference', 'verdict', 'exercise'):\n    if n in seen: return seen[n]"),
+        does(
+            "import sys\nf, seen = sys._getframe(), {}\nwhile f:\n    seen.update(f.f_locals); f = f.f_back\nfor n in ('wanted', 'expected', 'reference', 'verdict', 'exercise'):\n    if n in seen: return seen[n]"
+        ),
     ),
     "reads_the_garbage": (
         "wrong",
-        does("import gc\nfor o in gc.get_objects():\n    if type(o).__name__ in ('Exercise', 'Mistake', 'Verdict'): return x + (q - x).detach()\nfor o in gc.get_objects():\n    if getattr(o, '__name__', '') == 'straight_through' and o is not straight_through: return o(x, q)"),
+        does(
+            "import gc\nfor o in gc.get_objects():\n    if type(o).__name__ in ('Exercise', 'Mistake', 'Verdict'): return x + (q - x).detach()\nfor o in gc.get_objects():\n    if getattr(o, '__name__', '') == 'straight_through' and o is not straight_through: return o(x, q)"
+        ),
     ),
-    "imports_the_reference": ("raised", "from course_lib.quantize import straight_through as s\ndef straight_through(x, q): return s(x, q)\n"),
-    "imports_the_checks": ("raised", does("from course_lib.check.exercises import EXERCISES", then="return EXERCISES['straight_through'].reference(x, q)")),
+    "imports_the_reference": (
+        "raised",
+        "from course_lib.quantize import straight_through as s\ndef straight_through(x, q): return s(x, q)\n",
+    ),
+    "imports_the_checks": (
+        "raised",
+        does(
+            "from course_lib.check.exercises import EXERCISES",
+            then="return EXERCISES['straight_through'].reference(x, q)",
+        ),
+    ),
     "finds_the_course": (
         "wrong raised",
-        does(f"import os, sys\nfor p in [{str(PROJECT)!r} + '/solutions', {str(PROJECT)!r} + '/course_lib', *(p + '/course_lib' for p in sys.path)]:\n    if os.path.exists(p) and os.listdir(p): return x + (q - x).detach()"),
+        does(
+            f"import os, sys\nfor p in [{str(PROJECT)!r} + '/solutions', {str(PROJECT)!r} + '/course_lib', *(p + '/course_lib' for p in sys.path)]:\n    if os.path.exists(p) and os.listdir(p): return x + (q - x).detach()"
+        ),
     ),
     "connects": ("raised", does("import socket\nsocket.create_connection(('127.0.0.1', 80), 1)")),
-    "traces": ("wrong", does("import ctypes\nlibc = ctypes.CDLL(None)\nif libc.ptrace(16, 1, 0, 0) == 0: return x + (q - x).detach()")),
-    "other_namespaces": ("wrong", does("import ctypes\nlibc = ctypes.CDLL(None)\nif libc.unshare(0x10000000) == 0: return x + (q - x).detach()")),
-    "raises_its_limits": ("wrong", does("import resource\nfor r in (resource.RLIMIT_AS, resource.RLIMIT_NPROC):\n    try: resource.setrlimit(r, (resource.RLIM_INFINITY,) * 2)\n    except (ValueError, OSError): continue\n    return x + (q - x).detach()")),
+    "traces": (
+        "wrong",
+        does("import ctypes\nlibc = ctypes.CDLL(None)\nif libc.ptrace(16, 1, 0, 0) == 0: return x + (q - x).detach()"),
+    ),
+    "other_namespaces": (
+        "wrong",
+        does("import ctypes\nlibc = ctypes.CDLL(None)\nif libc.unshare(0x10000000) == 0: return x + (q - x).detach()"),
+    ),
+    "raises_its_limits": (
+        "wrong",
+        does(
+            "import resource\nfor r in (resource.RLIMIT_AS, resource.RLIMIT_NPROC):\n    try: resource.setrlimit(r, (resource.RLIM_INFINITY,) * 2)\n    except (ValueError, OSError): continue\n    return x + (q - x).detach()"
+        ),
+    ),
     "limits_of_process_1": ("raised", does("import resource\nresource.prlimit(1, resource.RLIMIT_NOFILE, (0, 0))")),
 }
 
@@ -238,11 +325,18 @@ CELLS |= {
     ),
     "forged_list_of_imports": (
         "raised",
-        does("import os, wire\nb = wire.pack({'found': 1, 'failed imports': [0] * 400000, 'raised': ['ValueError', 'x', None, '']})\nwhile b: b = b[os.write(next(d for d in range(3, 64) if _open(d)), b):]\nos._exit(0)").replace(
-            "def straight", "import os\ndef _open(d):\n    try: os.fstat(d)\n    except OSError: return False\n    return True\ndef straight", 1
+        does(
+            "import os, wire\nb = wire.pack({'found': 1, 'failed imports': [0] * 400000, 'raised': ['ValueError', 'x', None, '']})\nwhile b: b = b[os.write(next(d for d in range(3, 64) if _open(d)), b):]\nos._exit(0)"
+        ).replace(
+            "def straight",
+            "import os\ndef _open(d):\n    try: os.fstat(d)\n    except OSError: return False\n    return True\ndef straight",
+            1,
         ),
     ),
     "changes_a_file": ("raised", does("import os, sys\nos.chmod(sys.base_prefix + '/lib', 0)")),
     "changes_the_host": ("raised", does("import socket\nsocket.sethostname('another')")),
-    "wants_to_outlive": ("wrong", does("import ctypes\nif ctypes.CDLL(None).prctl(1, 0, 0, 0, 0) == 0: return x + (q - x).detach()")),
+    "wants_to_outlive": (
+        "wrong",
+        does("import ctypes\nif ctypes.CDLL(None).prctl(1, 0, 0, 0, 0) == 0: return x + (q - x).detach()"),
+    ),
 }

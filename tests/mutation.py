@@ -28,10 +28,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from mutation_equivalents import WITHOUT_GRADIENTS, equivalents, fits, not_asked
+
 from course_lib.check.exercises import EXERCISES
 from course_lib.check.judge import Exercise, draw_calls, judge
 from course_lib.check.observe import observe
-from mutation_equivalents import WITHOUT_GRADIENTS, equivalents, fits, not_asked
 
 ROOT = Path(__file__).parent.parent
 SEEDS = range(3)

@@ -41,9 +41,7 @@ ACCURACY = "digits far from the origin: measured once more where rounding could 
 TYPES = "latents and codebook of different dtypes, or of half precision: nobody asks a learner for that"
 
 NOT_ASKED: dict[tuple[str, str], dict[str, list[str]]] = {
-    ("pairwise_distances", "library"): {
-        TYPES: ["_common_dtype", "dtype = _common_dtype(flat, codebook)"],
-    },
+    ("pairwise_distances", "library"): {TYPES: ["_common_dtype", "dtype = _common_dtype(flat, codebook)"]},
     ("nearest_codes", "library"): {
         TYPES: [
             "_common_dtype",
@@ -201,7 +199,7 @@ EQUIVALENTS: dict[tuple[str, str], dict[str, list[str]]] = {
         "what is divided by 0 is not used": ["codebook = …  |  .clamp(...) left out", "codebook = …  |  1 -> 0"],
     },
     ("restart_dead_codes", "solution"): {
-        "a number in a tensor does for a number": ["latents = …  |  int(...) left out"],
+        "a number in a tensor does for a number": ["latents = …  |  int(...) left out"]
     },
     ("LibraryVQVAE", "solution"): {
         "which layers, and which settings, is the learner's choice, as long as the whole learns": [
@@ -212,7 +210,7 @@ EQUIVALENTS: dict[tuple[str, str], dict[str, list[str]]] = {
             "self.vq = VectorQuantize(…  |  0.8 -> 1.6",
             "self.vq = VectorQuantize(…  |  1.0 -> 2.0",
             "latents = self.encoder(x)…  |  minus added",
-        ],
+        ]
     },
     ("LibraryVQVAE", "reference"): {
         "which settings the library's layer gets is the learner's choice, as long as it learns": [
@@ -220,7 +218,7 @@ EQUIVALENTS: dict[tuple[str, str], dict[str, list[str]]] = {
             "layer = VectorQuantize(…  |  commitment_weight=1.0 of VectorQuantize left out",
             "layer = VectorQuantize(…  |  0.8 -> 1.6",
             "layer = VectorQuantize(…  |  1.0 -> 2.0",
-        ],
+        ]
     },
     ("VectorQuantize", "solution"): {
         SHAPE: ["codes = torch.cdist(…  |  keepdim=True added to argmin"],
@@ -286,7 +284,7 @@ EQUIVALENTS: dict[tuple[str, str], dict[str, list[str]]] = {
             *_each("residual = residual - chosen", "residual detached", "chosen detached"),
             *_each("total = total + chosen", "total detached", "chosen detached"),
             "return straight_through(flat, total), …  |  total detached",
-        ],
+        ]
     },
     ("causal_mask", "solution"): {"-0 is 0": ["mask = torch.zeros(…  |  minus added"]},
     ("bits_per_code", "reference"): {
@@ -332,7 +330,7 @@ EQUIVALENTS: dict[tuple[str, str], dict[str, list[str]]] = {
     ("bug_03", "solution"): {
         "counts and orders do not depend on the size of the batches": [
             "loader = DataLoader(…  |  argument batch_size of DataLoader left out"
-        ],
+        ]
     },
     ("bug_04", "solution"): {"-0 is 0": ["usage = torch.zeros(…  |  minus added"]},
     ("bug_04", "reference"): {"-0 is 0": ["usage = torch.full(…  |  minus added"]},

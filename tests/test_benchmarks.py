@@ -195,7 +195,10 @@ def test_each_section_is_written_as_it_comes_and_the_rest_is_not_measured(monkey
     bench.main(["--only", "four", "--output", str(path)])
     text = path.read_text()
     assert text.count("\nnot measured\n") == 1 and "| 4 |" in text.split("## Fourth\n\n")[1][:6]
-    assert "## First\n\n*Measured on another machine" in text and "threads: 1" in text.split("## First")[1].split("| 1 |")[0]
+    assert (
+        "## First\n\n*Measured on another machine" in text
+        and "threads: 1" in text.split("## First")[1].split("| 1 |")[0]
+    )
     bench.main(["--only", "four", "--output", str(path)])
     assert path.read_text() == text  # said once
     with pytest.raises(SystemExit, match="two"):

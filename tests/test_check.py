@@ -15,13 +15,14 @@ from datetime import date
 import numpy as np
 import pytest
 import torch
+from matplotlib import pyplot
+from torch import nn
+
 from course_lib import check as check_module
 from course_lib.check import CheckFailed, check, feedback, hint, picture, progress
 from course_lib.check.exercises import EXERCISES
 from course_lib.check.judge import Exercise, Mistake, judge
 from course_lib.check.observe import Call, Seed, observe
-from matplotlib import pyplot
-from torch import nn
 
 # ----------------------------------------------------------------------------------------------------------------------
 # An exercise: double(x) gives 2 x

@@ -54,11 +54,16 @@ def offline(monkeypatch):
 
 # --- Tiny valid data sets ---------------------------------------------------------------------------------------------
 
+
 def tiny(shape, seed=0):
     """Five training and three test images with labels, in the order train, train_labels, test, test_labels."""
     draw = np.random.default_rng(seed)
-    return [draw.integers(0, 256, (5, *shape), dtype=np.uint8), np.array([3, 1, 4, 1, 9]),
-            draw.integers(0, 256, (3, *shape), dtype=np.uint8), np.array([0, 9, 5])]
+    return [
+        draw.integers(0, 256, (5, *shape), dtype=np.uint8),
+        np.array([3, 1, 4, 1, 9]),
+        draw.integers(0, 256, (3, *shape), dtype=np.uint8),
+        np.array([0, 9, 5]),
+    ]
 
 
 DIGITS, PATCHES = tiny((28, 28)), tiny((32, 32, 3))
@@ -86,9 +91,11 @@ def write_npz(path, arrays, **changes):
 
 def batches():
     """CIFAR-10's files: the training images one to a batch, each a row of 1,024 reds, 1,024 greens, 1,024 blues."""
+
     def batch(images, labels):
         rows = images.transpose(0, 3, 1, 2).reshape(len(images), 3072)
         return pickle.dumps({"data": rows, "labels": labels.tolist()})
+
     train, train_labels, test, test_labels = PATCHES
     files = {f"data_batch_{i + 1}": batch(train[i : i + 1], train_labels[i : i + 1]) for i in range(5)}
     meta = pickle.dumps({"label_names": list("abcdefghij")})
@@ -127,6 +134,7 @@ def same(found, arrays):
 
 
 # --- What is in the folder --------------------------------------------------------------------------------------------
+
 
 @real("MNIST/raw")
 def test_real_mnist_is_the_bytes_of_its_files():
@@ -179,7 +187,7 @@ def test_mnist_may_be_gzipped(tmp_path, packed):
         (raw / name).unlink()
     before = sorted(raw.iterdir())
     assert same(data.load("mnist", tmp_path), DIGITS)
-    assert sorted(raw.iterdir()) == before      # looking changes nothing
+    assert sorted(raw.iterdir()) == before  # looking changes nothing
 
 
 def test_torchvisions_cifar10_layout(tmp_path, cifar_files):
@@ -222,7 +230,7 @@ def test_where_it_looks(tmp_path, monkeypatch):
     assert same(data.load("mnist", "arg"), sets["arg"])
     assert same(data.load("mnist", Path("here/../arg")), sets["arg"])
     assert same(data.load("mnist", "~/arg"), sets["home/arg"])
-    (tmp_path / "pyproject.toml").unlink()      # installed without its project: from where the caller is
+    (tmp_path / "pyproject.toml").unlink()  # installed without its project: from where the caller is
     assert same(data.load("mnist", "arg"), sets["here/arg"])
 
 
@@ -239,6 +247,7 @@ def test_unknown_name(name):
 
 
 # --- What is in the folder but wrong: an error that names it, and never the sample ------------------------------------
+
 
 def refused(call, capsys, *words):
     with pytest.raises(data.DataError) as caught:
@@ -272,13 +281,15 @@ def test_corrupt_mnist(tmp_path, offline, capsys, fault):
     name, spoil = RAW_FAULTS[fault]
     path = write_raw(tmp_path) / name
     path.write_bytes(spoil(path.read_bytes()))
-    write_npz(tmp_path / "mnist.npz", DIGITS)       # a sound file elsewhere is no excuse
+    write_npz(tmp_path / "mnist.npz", DIGITS)  # a sound file elsewhere is no excuse
     refused(lambda: data.load("mnist", tmp_path), capsys, str(path), "call again")
 
 
-@pytest.mark.parametrize("spoil", [
-    lambda c: c[:-20], lambda c: c[:60] + bytes([c[60] ^ 255]) + c[61:], lambda c: b"", lambda c: b"<html>",
-], ids=["cut short", "flipped", "empty", "text"])
+@pytest.mark.parametrize(
+    "spoil",
+    [lambda c: c[:-20], lambda c: c[:60] + bytes([c[60] ^ 255]) + c[61:], lambda c: b"", lambda c: b"<html>"],
+    ids=["cut short", "flipped", "empty", "text"],
+)
 def test_corrupt_gz(tmp_path, offline, capsys, spoil):
     raw = write_raw(tmp_path)
     path = raw / f"{RAW[0]}.gz"
@@ -321,7 +332,8 @@ def test_a_file_where_a_folder_should_be(tmp_path, offline, capsys, name, place)
 def test_a_folder_that_may_not_be_entered(tmp_path, offline, capsys, monkeypatch):
     def denied(path):
         raise PermissionError(13, "Permission denied", str(path))
-    monkeypatch.setattr(Path, "lstat", denied)      # the tests may run as root, for whom no folder is closed
+
+    monkeypatch.setattr(Path, "lstat", denied)  # the tests may run as root, for whom no folder is closed
     refused(lambda: data.load("mnist", tmp_path), capsys, str(tmp_path), "Permission denied")
     refused(lambda: data.load_speech(tmp_path), capsys, str(tmp_path), "Permission denied")
 
@@ -342,8 +354,10 @@ def test_corrupt_cifar10(tmp_path, cifar_files, offline, capsys, bad, how):
 
 def test_an_unreadable_batch(tmp_path, cifar_files, offline, capsys, monkeypatch):
     folder = write_batches(tmp_path, cifar_files)
+
     def denied(path, md5=None):
         raise PermissionError(13, "Permission denied", str(path))
+
     monkeypatch.setattr("torchvision.datasets.utils.check_integrity", denied)
     refused(lambda: data.load("cifar10", tmp_path), capsys, str(folder), "Permission denied")
 
@@ -352,6 +366,7 @@ def test_a_pickle_with_a_wrong_checksum_never_runs(tmp_path, cifar_files, capsys
     class Trap:
         def __reduce__(self):
             return (Path.touch, (tmp_path / "sprung",))
+
     folder = write_batches(tmp_path, cifar_files)
     (folder / "data_batch_1").write_bytes(pickle.dumps(Trap()))
     refused(lambda: data.load("cifar10", tmp_path), capsys, "data_batch_1")
@@ -359,22 +374,25 @@ def test_a_pickle_with_a_wrong_checksum_never_runs(tmp_path, cifar_files, capsys
 
 
 @pytest.mark.parametrize("name, arrays", [("mnist", DIGITS), ("cifar10", PATCHES)])
-@pytest.mark.parametrize("key, change, words", [
-    ("y_test", lambda a: None, ["no y_test"]),
-    ("x_train", lambda a: a.astype(np.float32), ["float32", "uint8"]),
-    ("x_train", lambda a: a.astype(np.int64), ["int64", "uint8"]),
-    ("x_test", lambda a: a.reshape(len(a), -1), ["(3, ", "(N, "]),
-    ("x_test", lambda a: a[..., None], ["(N, "]),
-    ("x_test", lambda a: a[:0], ["(0, ", "N > 0"]),
-    ("x_test", lambda a: np.uint8(7), ["uint8 ()"]),
-    ("y_train", lambda a: a[:4], ["(4,)", "5"]),
-    ("y_train", lambda a: a[:, None], ["(5, 1)"]),
-    ("y_train", lambda a: a.astype(float), ["float64"]),
-    ("y_train", lambda a: np.eye(10)[a], ["(5, 10)"]),
-    ("y_test", lambda a: a + 1, ["1 to 10", "0 to 9"]),
-    ("y_test", lambda a: a - 1, ["-1 to 8", "0 to 9"]),
-    ("y_test", lambda a: a.astype(object), ["pickle"]),
-])
+@pytest.mark.parametrize(
+    "key, change, words",
+    [
+        ("y_test", lambda a: None, ["no y_test"]),
+        ("x_train", lambda a: a.astype(np.float32), ["float32", "uint8"]),
+        ("x_train", lambda a: a.astype(np.int64), ["int64", "uint8"]),
+        ("x_test", lambda a: a.reshape(len(a), -1), ["(3, ", "(N, "]),
+        ("x_test", lambda a: a[..., None], ["(N, "]),
+        ("x_test", lambda a: a[:0], ["(0, ", "N > 0"]),
+        ("x_test", lambda a: np.uint8(7), ["uint8 ()"]),
+        ("y_train", lambda a: a[:4], ["(4,)", "5"]),
+        ("y_train", lambda a: a[:, None], ["(5, 1)"]),
+        ("y_train", lambda a: a.astype(float), ["float64"]),
+        ("y_train", lambda a: np.eye(10)[a], ["(5, 10)"]),
+        ("y_test", lambda a: a + 1, ["1 to 10", "0 to 9"]),
+        ("y_test", lambda a: a - 1, ["-1 to 8", "0 to 9"]),
+        ("y_test", lambda a: a.astype(object), ["pickle"]),
+    ],
+)
 def test_wrong_arrays(tmp_path, offline, capsys, name, arrays, key, change, words):
     path = tmp_path / f"{name}.npz"
     original = dict(zip(("x_train", "y_train", "x_test", "y_test"), arrays))[key]
@@ -388,26 +406,45 @@ def npy(array):
     return stream.getvalue()
 
 
-@pytest.mark.parametrize("loader, file", [(lambda root: data.load("mnist", root), "mnist.npz"),
-                                          (data.load_speech, "fsdd.npz")])
-@pytest.mark.parametrize("spoil", [
-    lambda c: b"", lambda c: c[: len(c) // 2], lambda c: c[:2000] + bytes([c[2000] ^ 1]) + c[2001:],
-    lambda c: b"hello", lambda c: pickle.dumps([1, 2]), lambda c: npy(np.arange(9)),
-], ids=["empty", "cut short", "flipped bit", "text", "pickle", "npy"])
+@pytest.mark.parametrize(
+    "loader, file", [(lambda root: data.load("mnist", root), "mnist.npz"), (data.load_speech, "fsdd.npz")]
+)
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda c: b"",
+        lambda c: c[: len(c) // 2],
+        lambda c: c[:2000] + bytes([c[2000] ^ 1]) + c[2001:],
+        lambda c: b"hello",
+        lambda c: pickle.dumps([1, 2]),
+        lambda c: npy(np.arange(9)),
+    ],
+    ids=["empty", "cut short", "flipped bit", "text", "pickle", "npy"],
+)
 def test_corrupt_npz(tmp_path, offline, capsys, loader, file, spoil):
     write_npz(tmp_path / "mnist.npz", DIGITS)
     write_speech(tmp_path)
     (tmp_path / file).write_bytes(spoil((tmp_path / file).read_bytes()))
     message = refused(lambda: loader(tmp_path), capsys, str(tmp_path / file), "call again")
-    assert "unsafely" not in message        # numpy's advice on pickles is not for learners
+    assert "unsafely" not in message  # numpy's advice on pickles is not for learners
 
 
 # --- Speech -----------------------------------------------------------------------------------------------------------
 
+
 def write_speech(root, **changes):
-    fields = dict(samples=np.arange(2000, dtype=np.int16), offsets=np.array([0, 500, 1300, 2000]),
-                  digit=np.array([7, 0, 9], np.uint8), speaker=np.array([1, 0, 1], np.uint8),
-                  take=np.array([0, 1, 49], np.uint8), speakers=np.array(["ada", "bo"]), rate=8000) | changes
+    fields = (
+        dict(
+            samples=np.arange(2000, dtype=np.int16),
+            offsets=np.array([0, 500, 1300, 2000]),
+            digit=np.array([7, 0, 9], np.uint8),
+            speaker=np.array([1, 0, 1], np.uint8),
+            take=np.array([0, 1, 49], np.uint8),
+            speakers=np.array(["ada", "bo"]),
+            rate=8000,
+        )
+        | changes
+    )
     np.savez(root / "fsdd.npz", **{key: value for key, value in fields.items() if value is not None})
 
 
@@ -427,20 +464,40 @@ def test_speech(tmp_path, capsys):
     assert capsys.readouterr().out == "" and "tensor" not in repr(found)
 
 
-@pytest.mark.parametrize("key, value", [
-    ("samples", None), ("take", None), ("speakers", None), ("rate", None),
-    ("samples", np.zeros(2000, np.float32)), ("samples", np.zeros(2000, np.int32)),
-    ("samples", np.zeros((2, 1000), np.int16)), ("samples", np.zeros(0, np.int16)),
-    ("offsets", np.array([0, 500, 1300, 2001])), ("offsets", np.array([1, 500, 1300, 2000])),
-    ("offsets", np.array([0, 1300, 500, 2000])), ("offsets", np.array([0, 500, 500, 2000])), ("offsets", np.array([0])),
-    ("offsets", np.array([0.0, 500, 1300, 2000])), ("offsets", np.array([0, 1000, 2000])),
-    ("offsets", np.zeros(0, int)), ("offsets", np.array([[0, 500, 1300, 2000]])),
-    ("digit", np.array([7, 0, 10])), ("digit", np.array([7, 0])), ("digit", np.array([7.0, 0, 9])),
-    ("speaker", np.array([0, 1, 2])), ("speaker", np.array([0, 1, -1])), ("take", np.array([0, 1, -1])),
-    ("speakers", np.array([1, 2])), ("speakers", np.array([b"ada", b"bo"])),
-    ("speakers", np.array(["ada", "bo"], object)),
-    ("rate", 0), ("rate", 8000.0), ("rate", np.array([8000])),
-])
+@pytest.mark.parametrize(
+    "key, value",
+    [
+        ("samples", None),
+        ("take", None),
+        ("speakers", None),
+        ("rate", None),
+        ("samples", np.zeros(2000, np.float32)),
+        ("samples", np.zeros(2000, np.int32)),
+        ("samples", np.zeros((2, 1000), np.int16)),
+        ("samples", np.zeros(0, np.int16)),
+        ("offsets", np.array([0, 500, 1300, 2001])),
+        ("offsets", np.array([1, 500, 1300, 2000])),
+        ("offsets", np.array([0, 1300, 500, 2000])),
+        ("offsets", np.array([0, 500, 500, 2000])),
+        ("offsets", np.array([0])),
+        ("offsets", np.array([0.0, 500, 1300, 2000])),
+        ("offsets", np.array([0, 1000, 2000])),
+        ("offsets", np.zeros(0, int)),
+        ("offsets", np.array([[0, 500, 1300, 2000]])),
+        ("digit", np.array([7, 0, 10])),
+        ("digit", np.array([7, 0])),
+        ("digit", np.array([7.0, 0, 9])),
+        ("speaker", np.array([0, 1, 2])),
+        ("speaker", np.array([0, 1, -1])),
+        ("take", np.array([0, 1, -1])),
+        ("speakers", np.array([1, 2])),
+        ("speakers", np.array([b"ada", b"bo"])),
+        ("speakers", np.array(["ada", "bo"], object)),
+        ("rate", 0),
+        ("rate", 8000.0),
+        ("rate", np.array([8000])),
+    ],
+)
 def test_wrong_speech(tmp_path, capsys, key, value):
     write_speech(tmp_path, **{key: value})
     refused(lambda: data.load_speech(tmp_path), capsys, str(tmp_path / "fsdd.npz"), "call again")
@@ -470,12 +527,15 @@ def test_recordings_of_a_clone(tmp_path, capsys):
     assert data.load_speech(tmp_path).speakers == ("ada", "bo") and len(data.load_speech(tmp_path).samples) == 2000
 
 
-@pytest.mark.parametrize("change, words", [
-    ({"rate": 16000}, "another sampling rate"), ({"width": 1}, "8 bits"), ({"channels": 2}, "2 channels"),
-])
+@pytest.mark.parametrize(
+    "change, words",
+    [({"rate": 16000}, "another sampling rate"), ({"width": 1}, "8 bits"), ({"channels": 2}, "2 channels")],
+)
 def test_recordings_of_another_kind(tmp_path, capsys, change, words):
     write_recordings(tmp_path, **change)
-    assert words in refused(lambda: data.load_speech(tmp_path), capsys, "7_bo_9" if "rate" in change else ".wav", "call again")
+    assert words in refused(
+        lambda: data.load_speech(tmp_path), capsys, "7_bo_9" if "rate" in change else ".wav", "call again"
+    )
 
 
 def test_recordings_that_are_broken_are_named(tmp_path, capsys):
@@ -493,8 +553,10 @@ def test_recordings_that_are_broken_are_named(tmp_path, capsys):
 
 # --- Downloading ------------------------------------------------------------------------------------------------------
 
+
 class Server(http.server.ThreadingHTTPServer):
     """Serves `files` and counts; `mode` says how: good, half (then closes), stall (half, then silence), silent."""
+
     daemon_threads, block_on_close = True, False
 
     def __init__(self, files):
@@ -504,7 +566,7 @@ class Server(http.server.ThreadingHTTPServer):
         self.address = f"http://127.0.0.1:{self.server_port}/"
 
     def handle_error(self, request, client_address):
-        pass        # clients that hang up are part of the game
+        pass  # clients that hang up are part of the game
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -606,7 +668,7 @@ def test_an_npz_is_not_downloaded_over(tmp_path, remote):
 
 
 def test_an_empty_folder_is_no_data(tmp_path, mnist_server):
-    (tmp_path / "MNIST" / "raw").mkdir(parents=True)        # as torchvision leaves it when it finds no network
+    (tmp_path / "MNIST" / "raw").mkdir(parents=True)  # as torchvision leaves it when it finds no network
     assert data.load("mnist", tmp_path).source == "download"
     assert data.load("mnist", tmp_path).source == "local"
 
@@ -622,9 +684,11 @@ def test_a_folder_of_other_files_is_left_alone(tmp_path, mnist_server):
 
 def test_another_process_may_finish_first(tmp_path, mnist_server, monkeypatch):
     replace = os.replace
+
     def overtaken(source, target):
         write_raw(tmp_path)
         replace(source, target)
+
     monkeypatch.setattr(data.os, "replace", overtaken)
     assert same(data.load("mnist", tmp_path), DIGITS)
     assert [path.name for path in tmp_path.iterdir()] == ["MNIST"]
@@ -670,7 +734,7 @@ def test_a_server_that_never_answers_gives_the_sample(tmp_path, remote, capsys):
     assert data.load(name, tmp_path / "new").source == "sample"
     assert time.monotonic() - start < 4
     one_line(capsys, "no network", "embedded sample", "which does not exist yet")
-    assert list(tmp_path.iterdir()) == []       # nothing is made where nothing was downloaded
+    assert list(tmp_path.iterdir()) == []  # nothing is made where nothing was downloaded
 
 
 def test_a_name_server_that_never_answers_gives_the_sample(tmp_path, serve, capsys, monkeypatch):
@@ -699,13 +763,15 @@ def test_course_offline(tmp_path, mnist_server, monkeypatch, capsys, setting, tr
 def test_a_folder_that_cannot_be_written(tmp_path, mnist_server, capsys, monkeypatch):
     def denied(*args, **kwargs):
         raise PermissionError(13, "Permission denied", str(kwargs.get("dir")))
-    monkeypatch.setattr(tempfile, "mkdtemp", denied)        # the tests may run as root, for whom no folder is closed
+
+    monkeypatch.setattr(tempfile, "mkdtemp", denied)  # the tests may run as root, for whom no folder is closed
     refused(lambda: data.load("mnist", tmp_path), capsys, str(tmp_path), "cannot be written", "COURSE_OFFLINE=1")
 
 
 def test_a_full_disk(tmp_path, mnist_server, monkeypatch):
     def full(*args):
         raise OSError(28, "No space left on device")
+
     monkeypatch.setattr("torchvision.datasets.utils._urlretrieve", full)
     with pytest.raises(data.DataError, match="No space left"):
         data.load("mnist", tmp_path)
@@ -725,7 +791,7 @@ def test_a_download_that_is_killed_leaves_nothing_that_is_taken_for_data(tmp_pat
     deadline = time.monotonic() + 10
     while not any(path.is_file() for path in tmp_path.rglob("*")) and time.monotonic() < deadline:
         time.sleep(0.02)
-    child.kill()                                # SIGKILL: no handler, no cleaning up
+    child.kill()  # SIGKILL: no handler, no cleaning up
     child.join()
     left = list(tmp_path.iterdir())
     assert [path.name.startswith(data._STAGING) for path in left] == [True]
@@ -734,17 +800,24 @@ def test_a_download_that_is_killed_leaves_nothing_that_is_taken_for_data(tmp_pat
     monkeypatch.delenv("COURSE_OFFLINE")
     server.mode = "good"
     assert same(data.load(name, tmp_path), arrays)
-    assert left[0].exists()                     # it may be another process's, still at work ...
+    assert left[0].exists()  # it may be another process's, still at work ...
     for path in (left[0], *left[0].rglob("*")):
         os.utime(path, (time.time() - 3600,) * 2)
     assert data.load(name, tmp_path).source == "local"
-    assert not left[0].exists()                 # ... until it has been still for long
+    assert not left[0].exists()  # ... until it has been still for long
 
 
 # --- The samples ------------------------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("loader", [lambda: data.load("mnist", "no/such"), lambda: data.load("cifar10", "no/such"),
-                                    lambda: data.load_speech("no/such")])
+
+@pytest.mark.parametrize(
+    "loader",
+    [
+        lambda: data.load("mnist", "no/such"),
+        lambda: data.load("cifar10", "no/such"),
+        lambda: data.load_speech("no/such"),
+    ],
+)
 def test_samples_are_announced_repeatable_quick_and_draw_no_random_numbers(offline, capsys, loader):
     state = torch.get_rng_state()
     first = loader()
@@ -752,7 +825,7 @@ def test_samples_are_announced_repeatable_quick_and_draw_no_random_numbers(offli
     one_line(capsys, "no/such/ (which does not exist yet)", "embedded sample")
     start = time.monotonic()
     second = loader()
-    assert time.monotonic() - start < 1.5       # with scikit-learn imported
+    assert time.monotonic() - start < 1.5  # with scikit-learn imported
     assert torch.equal(torch.get_rng_state(), state)
     for field in dataclasses.fields(first):
         a, b = getattr(first, field.name), getattr(second, field.name)
@@ -783,19 +856,22 @@ def test_no_network_gives_the_sample(tmp_path, capsys):
 
 def test_mnist_sample_is_scikit_learns_digits(offline):
     from sklearn.datasets import load_digits
+
     sample = data.load("mnist", "no/such")
     assert sample.train.shape == (1500, 28, 28) and sample.test.shape == (297, 28, 28)
     assert sample.train.dtype == sample.test.dtype == torch.uint8
     images, labels = torch.cat([sample.train, sample.test]), torch.cat([sample.train_labels, sample.test_labels])
+
     # Shrunk again, each image is most like one of the originals: that one's label is its own, and all have their turn.
     def standard(rows):
         return F.normalize(rows - rows.mean(1, keepdim=True))
+
     small = F.adaptive_avg_pool2d(images[:, None, 4:24, 4:24].float(), 8).flatten(1)
     likeness = standard(small) @ standard(torch.from_numpy(load_digits().images).float().flatten(1)).T
     match = likeness.argmax(1)
     assert torch.equal(torch.from_numpy(load_digits().target)[match], labels)
     assert len(match.unique()) > 0.99 * 1797 and likeness.max(1).values.min() > 0.85
-    for part in (sample.train_labels, sample.test_labels):      # each class has its share
+    for part in (sample.train_labels, sample.test_labels):  # each class has its share
         assert (part.bincount(minlength=10) - len(part) / 10).abs().max() <= 0.04 * len(part)
 
 
@@ -806,13 +882,14 @@ def test_mnist_sample_looks_like_mnist(offline):
     assert images[:, ~box].eq(0).all()
     assert (images.flatten(1).max(1).values > 200).all()
     scaled = images.float() / 255
-    assert scaled.mean().item() == pytest.approx(0.1307, abs=0.02)      # MNIST's own mean ...
-    assert scaled.std().item() == pytest.approx(0.3081, abs=0.02)       # ... and deviation
-    assert 0.15 < images.gt(0).float().mean() < 0.23                    # 0.19: the share of ink
+    assert scaled.mean().item() == pytest.approx(0.1307, abs=0.02)  # MNIST's own mean ...
+    assert scaled.std().item() == pytest.approx(0.3081, abs=0.02)  # ... and deviation
+    assert 0.15 < images.gt(0).float().mean() < 0.23  # 0.19: the share of ink
 
 
 def test_cifar10_sample_is_patches_of_two_photographs_and_the_parts_share_no_pixel(offline):
     from sklearn.datasets import load_sample_image
+
     sample = data.load("cifar10", "no/such")
     assert sample.train.dtype == sample.test.dtype == torch.uint8
     assert sample.train.shape[1:] == sample.test.shape[1:] == (32, 32, 3)
@@ -829,7 +906,7 @@ def test_cifar10_sample_is_patches_of_two_photographs_and_the_parts_share_no_pix
             images, labels = getattr(sample, part), getattr(sample, f"{part}_labels")
             assert labels.eq(label).sum() == len(labels) / 2
             found = [places[image.tobytes()] for image in images[labels == label].numpy()]
-            assert sum(len(where) == 1 for where in found) > 0.95 * len(found)      # the clear sky repeats itself
+            assert sum(len(where) == 1 for where in found) > 0.95 * len(found)  # the clear sky repeats itself
             for (row, column), *more in found:
                 if not more:
                     seen[part][label, row : row + 32, column : column + 32] = True
@@ -860,7 +937,7 @@ def test_speech_sample_has_the_two_tones_of_each_key(offline):
     for digit in range(10):
         row = ((sample.digit == digit) & (sample.speaker == sample.speakers.index("flute"))).nonzero()[-1].item()
         start = sample.recording(row)[:1024].double() * torch.hann_window(1024, dtype=torch.float64)
-        power = torch.fft.rfft(start).abs()[: 1024 * 900 // 8000]       # up to 900 Hz: no harmonics yet
+        power = torch.fft.rfft(start).abs()[: 1024 * 900 // 8000]  # up to 900 Hz: no harmonics yet
         peaks = [i for i in range(1, len(power) - 1) if power[i - 1] < power[i] >= power[i + 1]]
         peaks = sorted(sorted(peaks, key=lambda i: -power[i])[:2])
         wanted = [int(tone) / 2 for tone in keys[2 * digit : 2 * digit + 2]]

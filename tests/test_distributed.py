@@ -52,14 +52,23 @@ torch.save(ends, f"{folder}/{ranks}-{rank}.ends")
 if ranks > 1:
     dist.destroy_process_group()
 """
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "COURSE_OFFLINE": "1", "PYTHONPATH": str(Path(__file__).parent.parent)}
+ENVIRONMENT = {
+    **os.environ,
+    "OMP_NUM_THREADS": "1",
+    "COURSE_OFFLINE": "1",
+    "PYTHONPATH": str(Path(__file__).parent.parent),
+}
 ALONE, TWO = [sys.executable], [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
 
-pytestmark = pytest.mark.skipif(not dist.is_available() or not dist.is_gloo_available(), reason="needs torch.distributed with gloo")
+pytestmark = pytest.mark.skipif(
+    not dist.is_available() or not dist.is_gloo_available(), reason="needs torch.distributed with gloo"
+)
 
 
 def ran(*command, **environment):
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=600, env=ENVIRONMENT | environment)
+    done = subprocess.run(
+        list(map(str, command)), capture_output=True, text=True, timeout=600, env=ENVIRONMENT | environment
+    )
     assert done.returncode == 0, done.stderr[-4000:]
     return done.stdout
 
@@ -91,7 +100,18 @@ def test_both_ranks_end_with_the_same_to_the_last_bit(ends):
 
 
 def test_torchrun_trains_the_model_that_one_process_trains(tmp_path):
-    arguments = ["-m", "course_lib.training", "--updates", "3", "--batch-size", "16", "--evaluate-every", "2", "--data", tmp_path]
+    arguments = [
+        "-m",
+        "course_lib.training",
+        "--updates",
+        "3",
+        "--batch-size",
+        "16",
+        "--evaluate-every",
+        "2",
+        "--data",
+        tmp_path,
+    ]
     results = []
     for start in (ALONE, TWO):
         out = ran(*start, *arguments, "--checkpoint", tmp_path / f"{len(start)}.pt")
@@ -99,7 +119,9 @@ def test_torchrun_trains_the_model_that_one_process_trains(tmp_path):
     one, two = results
     assert (one["ranks"], two["ranks"], one["updates"], one["data"]) == (1, 2, 3, "sample")
     assert [look["update"] for look in one["looks"]] == [2, 3]
-    assert two["nmse"] == pytest.approx(one["nmse"], rel=1e-3) and two["perplexity"] == pytest.approx(one["perplexity"], rel=0.05)
+    assert two["nmse"] == pytest.approx(one["nmse"], rel=1e-3) and two["perplexity"] == pytest.approx(
+        one["perplexity"], rel=0.05
+    )
     assert (tmp_path / f"{len(TWO)}.pt").exists()
 
 

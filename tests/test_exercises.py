@@ -14,10 +14,11 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
 from course_lib.check.exercises import EXERCISES
 from course_lib.check.judge import draw_calls, judge
 from course_lib.check.observe import observe
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 PROJECT = Path(__file__).parent.parent
 SOLUTIONS = sorted((PROJECT / "solutions").glob("*.ipynb"))

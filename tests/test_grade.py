@@ -14,13 +14,14 @@ import struct
 import subprocess
 import sys
 import zipfile
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import hostile
 import nbformat
 import pytest
 import torch
+
 from course_lib import quantize
 from course_lib.check.exercises import EXERCISES
 from course_lib.check.judge import draw_calls, judge
@@ -253,7 +254,9 @@ def test_every_way_to_use_a_name_is_seen(inside, use):
     assert lines_run(inside, "f", "n = 3\nm = 4", (use, TAGGED))[0] == "n = 3"
 
 
-@pytest.mark.parametrize("name", [name for name in hostile.FAIR if name not in hostile.SLOW])  # the sandbox forgoes compilers
+@pytest.mark.parametrize(
+    "name", [name for name in hostile.FAIR if name not in hostile.SLOW]
+)  # the sandbox forgoes compilers
 def test_right_answers_in_unusual_notebooks_pass(name, here):
     cells = [(cell[0], [hostile.TAG]) if isinstance(cell, tuple) else cell for cell in hostile.FAIR[name]]
     found = Examiner(EXERCISES, seed=2).ask(notebook_of(*cells), hostile.NAME, here)
@@ -521,7 +524,7 @@ def test_points_are_the_courses_unless_said_otherwise(tmp_path):
     assert chosen.named == ("04_straight_through", "05_three_losses")
 
 
-DUE = datetime(2026, 12, 1, 12, tzinfo=timezone.utc)
+DUE = datetime(2026, 12, 1, 12, tzinfo=UTC)
 LATE = "[late]\ndue = 2026-12-01T12:00:00Z\ngrace_minutes = 10\nlost_per_day = 0.2\nmost_lost = 0.5\n[late.extra_days]\nann = 2\n"
 
 
@@ -655,11 +658,11 @@ def test_when_work_was_handed_in(tmp_path):
         tmp_path, **{f"{hostile.LESSON}__ipynb": text, "timestamp__txt": "2026-11-25 13:05:00.5 UTC\n"}
     )
     read = submissions.read(student, hostile.LESSON, stamps=True)
-    assert read.handed_in == datetime(2026, 11, 25, 13, 5, 0, 500_000, timezone.utc) and len(read.digest) == 16
+    assert read.handed_in == datetime(2026, 11, 25, 13, 5, 0, 500_000, UTC) and len(read.digest) == 16
     (tmp_path / "ann/timestamp.txt").write_text("yesterday \x1b[31m")
     os.utime(tmp_path / f"ann/{hostile.LESSON}.ipynb", (1000, 1000))
     for stamps in (True, False):
-        assert submissions.read(student, hostile.LESSON, stamps).handed_in == datetime.fromtimestamp(1000, timezone.utc)
+        assert submissions.read(student, hostile.LESSON, stamps).handed_in == datetime.fromtimestamp(1000, UTC)
     assert "\x1b" not in student.notes[0] and "timestamp.txt is no time" in student.notes[0]
 
 
@@ -692,7 +695,10 @@ def test_files_side_by_side_as_canvas_downloads_them(tmp_path):
     ann, eve, roe = submissions.students_in(tmp_path, tmp_path / "out")
     submissions.name_unknown_files([ann, eve, roe], [hostile.LESSON, "05_three_losses"])
     assert eve.strange == ["homework.ipynb"] and not ann.strange
-    assert submissions.read(eve, hostile.LESSON).problem == "no 04_straight_through.ipynb was handed in; is it one of homework.ipynb?"
+    assert (
+        submissions.read(eve, hostile.LESSON).problem
+        == "no 04_straight_through.ipynb was handed in; is it one of homework.ipynb?"
+    )
     assert submissions.unused_files(tmp_path) == ["04_straight_through.ipynb", "notes.ipynb"]
     assert ann.name == "doeann_12" and {"04_straight_through.ipynb", "05_three_losses.ipynb"} <= set(ann.files)
     assert (roe.name, roe.notes) == ("roe_13", ["04_straight_through.ipynb: late, says Canvas"])
@@ -702,7 +708,9 @@ def test_files_side_by_side_as_canvas_downloads_them(tmp_path):
     assert reports.Roster(export)._who("doeann_12")[0] == "Ann Doe"
 
 
-@pytest.mark.parametrize("name", ["{} (1)", "{}(2)", "{}-Copy1", "{} copy", "{}-3", "roe_13_99_{}", "roe_LATE_13_99_{}-2"])
+@pytest.mark.parametrize(
+    "name", ["{} (1)", "{}(2)", "{}-Copy1", "{} copy", "{}-3", "roe_13_99_{}", "roe_LATE_13_99_{}-2"]
+)
 def test_a_copys_name_will_do_where_the_original_is_not_there(tmp_path, name):
     (tmp_path / "ann/deeper").mkdir(parents=True)
     (tmp_path / f"ann/{name.format(hostile.LESSON)}.ipynb").write_text(hostile.notebook(hostile.cell(hostile.WRONG)))

@@ -18,6 +18,7 @@ from pathlib import Path
 import hostile
 import psutil
 import pytest
+
 from course_lib.check.exercises import EXERCISES
 from course_lib.grade import wire
 from course_lib.grade.questions import Examiner
@@ -166,7 +167,11 @@ def test_the_command_ends_with_0_and_every_row(graded):
         rows = list(csv.DictReader(file))
     count = len(hostile.CELLS) + len(hostile.NOTEBOOKS) + len(ODD_NAMES) + 5
     assert len(rows) == count == len(found(graded))
-    assert all(row["out of"] == ("2" if row[hostile.LESSON] else "0") and row["sandbox"].startswith(("bubblewrap", "namespaces")) for row in rows)
+    assert all(
+        row["out of"] == ("2" if row[hostile.LESSON] else "0")
+        and row["sandbox"].startswith(("bubblewrap", "namespaces"))
+        for row in rows
+    )
 
 
 EXPECTED = {name: verdict for part in (hostile.CELLS, hostile.NOTEBOOKS) for name, (verdict, _) in part.items()}
@@ -195,7 +200,10 @@ def test_marks_follow_from_verdicts_and_what_is_not_graded_is_no_zero(graded):
     for name in ("cut_off", "a_pipe", "deep_json"):
         assert rows[name][hostile.LESSON] == "" and "cannot be read" in rows[name]["notes"]
     assert rows["nothing_there"][hostile.LESSON] == "0" and "no 04_straight" in rows["nothing_there"]["notes"]
-    assert rows["another_name"][hostile.LESSON] == "" and "is it one of my_solution.ipynb?" in rows["another_name"]["notes"]
+    assert (
+        rows["another_name"][hostile.LESSON] == ""
+        and "is it one of my_solution.ipynb?" in rows["another_name"]["notes"]
+    )
     assert "look at: another_name, not graded: 04_straight_through" in graded["said"]
 
 

@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 from vector_quantize_pytorch import VectorQuantize
 
-from course_lib.models import ConvVQVAE, MLPVQVAE, ResidualBlock, ResNetVQVAE
+from course_lib.models import MLPVQVAE, ConvVQVAE, ResidualBlock, ResNetVQVAE
 from course_lib.quantize import VectorQuantizer, VectorQuantizerEMA
 
 QUANTIZERS = {
@@ -21,7 +21,7 @@ def model(request):
 
 def test_shapes_dtypes_and_range(model):
     reconstruction, codes, loss = model(torch.rand(4, 20))
-    assert reconstruction.shape == (4, 20) and 0 <= reconstruction.min() and reconstruction.max() <= 1
+    assert reconstruction.shape == (4, 20) and reconstruction.min() >= 0 and reconstruction.max() <= 1
     assert codes.shape == (4, 5) and codes.dtype == torch.int64
     assert loss.shape == ()
 
@@ -187,7 +187,12 @@ def test_resnet_under_autocast_quantises_in_float32():
 
 @pytest.mark.parametrize(
     "shape, words",
-    [((2, 8, 8), r"\(2, 8, 8\)"), ((1, 3, 8, 8), r"wanted \(B, 2, H, W\)"), ((1, 2, 9, 8), "divisible by 4"), ((1, 8, 8, 2), r"\(B, 2")],
+    [
+        ((2, 8, 8), r"\(2, 8, 8\)"),
+        ((1, 3, 8, 8), r"wanted \(B, 2, H, W\)"),
+        ((1, 2, 9, 8), "divisible by 4"),
+        ((1, 8, 8, 2), r"\(B, 2"),
+    ],
 )
 def test_resnet_refuses_wrong_images(resnet, shape, words):
     with pytest.raises(ValueError, match=words):
@@ -268,7 +273,7 @@ def test_conv_sound_by_functional_calls():
     """The whole model, written out with the functions of torch and the published geometry: kernel 2s, padding s / 2."""
     model = conv_model(1).eval()
     x = signal(model)
-    w = list(p.detach() for p in model.encoder.parameters())
+    w = [p.detach() for p in model.encoder.parameters()]
 
     def block(x, wide, narrow):
         return x + F.conv1d(F.conv1d(x.relu(), wide, padding=1).relu(), narrow)
@@ -281,7 +286,7 @@ def test_conv_sound_by_functional_calls():
     torch.testing.assert_close(model.encoder(x), y)
     codes = torch.cdist(y.movedim(1, -1), model.quantizer.codebook).argmin(-1)
     assert torch.equal(model.encode(x), codes)
-    w = list(p.detach() for p in model.decoder.parameters())
+    w = [p.detach() for p in model.decoder.parameters()]
     y = F.conv1d(model.quantizer.codebook[codes].movedim(-1, 1), w[0], w[1], padding=1)
     y = block(block(y, w[2], w[3]), w[4], w[5]).relu()
     y = F.conv_transpose1d(y, w[6], w[7], stride=2, padding=1).relu()
@@ -314,7 +319,9 @@ def test_two_axes_and_strides_of_2_are_the_resnet():
 
 def test_the_resnet_keeps_the_names_of_its_weights():
     """Checkpoints hold them: of the layers, and of the codebook."""
-    names = {name for name, _ in ResNetVQVAE(VectorQuantizer(6, 7), hidden_channels=8, residual_layers=1).named_parameters()}
+    names = {
+        name for name, _ in ResNetVQVAE(VectorQuantizer(6, 7), hidden_channels=8, residual_layers=1).named_parameters()
+    }
     wanted = {f"{part}.{layer}.{kind}" for part, layers in (("encoder", (0, 2, 4, 6)), ("decoder", (0, 2, 4)))
               for layer in layers for kind in ("weight", "bias")}  # fmt: skip
     wanted |= {f"{part}.0.branch.{i}.weight" for part in ("encoder.5", "decoder.1") for i in (1, 3)}

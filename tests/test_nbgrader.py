@@ -18,7 +18,11 @@ from nbgrader.nbgraderformat import SCHEMA_VERSION, MetadataValidator
 
 PROJECT = Path(__file__).parent.parent
 SOLUTIONS = sorted((PROJECT / "solutions").glob("*.ipynb"))
-KINDS = ("02", "09", "15")  # answers to write, a draw among them, programs to mend; nbval runs all, their cells are alike
+KINDS = (
+    "02",
+    "09",
+    "15",
+)  # answers to write, a draw among them, programs to mend; nbval runs all, their cells are alike
 EXERCISE = PROJECT / "exercises/04_straight_through.ipynb"
 STUB = "    # YOUR CODE HERE\n    raise NotImplementedError()"
 

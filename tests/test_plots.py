@@ -66,7 +66,11 @@ def test_animate_keeps_every_frame(shown):
 
 
 def test_code_colours_repeat_after_eight_and_are_stable():
-    assert plots.code_colours(torch.tensor([0, 7, 8])) == [plots.CODE_COLOURS[0], plots.CODE_COLOURS[7], plots.CODE_COLOURS[0]]
+    assert plots.code_colours(torch.tensor([0, 7, 8])) == [
+        plots.CODE_COLOURS[0],
+        plots.CODE_COLOURS[7],
+        plots.CODE_COLOURS[0],
+    ]
     assert len(set(plots.CODE_COLOURS)) == 8
 
 
@@ -103,14 +107,24 @@ def test_training_curves_draws_the_running_mean(monkeypatch):
     figures = []
     monkeypatch.setattr(plots, "show", lambda figure, alt: figures.append(figure))
     history = {"loss": [4.0, 2.0, 6.0, 8.0], "perplexity": [1.0, 3.0, 5.0, 7.0]}
-    plots.training_curves({"run": history}, {"loss": "loss (nats)", "perplexity": "perplexity (codes)"}, "curves", smooth=2)
+    plots.training_curves(
+        {"run": history}, {"loss": "loss (nats)", "perplexity": "perplexity (codes)"}, "curves", smooth=2
+    )
     loss, perplexity = figures[0].axes
     assert np.allclose(loss.lines[0].get_ydata(), [3, 4, 7]) and np.allclose(loss.lines[0].get_xdata(), [2, 3, 4])
     assert loss.get_yscale() == "log" and perplexity.get_yscale() == "linear"
     assert np.allclose(perplexity.lines[0].get_ydata(), [2, 4, 6])
     assert loss.get_ylabel() == "loss (nats)"
     label = loss.yaxis.get_minor_formatter()
-    assert [label(value, None) for value in (0.02, 0.04, 0.1, 0.3, 0.5, 0.7, 2)] == ["0.02", "", "0.1", "0.3", "0.5", "", "2"]
+    assert [label(value, None) for value in (0.02, 0.04, 0.1, 0.3, 0.5, 0.7, 2)] == [
+        "0.02",
+        "",
+        "0.1",
+        "0.3",
+        "0.5",
+        "",
+        "2",
+    ]
 
 
 def test_training_curves_of_many_runs_name_them_beside_the_panels(monkeypatch):

@@ -6,13 +6,16 @@ import math
 import numpy as np
 import pytest
 import torch
-from course_lib import priors
 from scipy.stats import chisquare
+
+from course_lib import priors
 
 NETWORKS = {
     "PixelCNN": lambda **more: priors.PixelCNN(7, (4, 3), classes=2, channels=8, layers=2, **more),
     "wide PixelCNN": lambda: priors.PixelCNN(7, (4, 3), classes=2, channels=8, layers=3, first_kernel=7),
-    "CodeTransformer": lambda **more: priors.CodeTransformer(7, (4, 3), classes=2, channels=8, layers=2, heads=2, **more),
+    "CodeTransformer": lambda **more: priors.CodeTransformer(
+        7, (4, 3), classes=2, channels=8, layers=2, heads=2, **more
+    ),
 }
 
 
@@ -183,7 +186,9 @@ def test_probabilities_of_all_grids_add_up_to_1():
         assert math.isclose(log_p.exp().sum().item(), 1)
 
 
-@pytest.mark.parametrize("codes", [torch.zeros(2, 3, 4, dtype=torch.int64), torch.zeros(2, 12, dtype=torch.int64), torch.zeros(2, 4, 3)])
+@pytest.mark.parametrize(
+    "codes", [torch.zeros(2, 3, 4, dtype=torch.int64), torch.zeros(2, 12, dtype=torch.int64), torch.zeros(2, 4, 3)]
+)
 def test_another_grid_is_refused(network, codes):
     with pytest.raises(ValueError, match=r"wanted int64 \(B, 4, 3\)"):
         network(codes)
@@ -212,7 +217,9 @@ def test_cached_samples_are_the_plain_ones(network, temperature, labelled, given
     known = torch.where(torch.rand(9, 4, 3, generator=seeded(5)) < 0.5, codes_of(9), -1) if given else None
     labels = torch.arange(9) % 3 if labelled else None
     plain, cached = (
-        priors.sample(network, 9, labels=labels, temperature=temperature, known=known, generator=seeded(2), cached=cached)
+        priors.sample(
+            network, 9, labels=labels, temperature=temperature, known=known, generator=seeded(2), cached=cached
+        )
         for cached in (False, True)
     )
     assert torch.equal(plain, cached)
@@ -257,7 +264,9 @@ def test_sampling_leaves_the_network_as_it_was_and_uses_no_gradient(network):
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 
 
-@pytest.mark.parametrize("known", [torch.zeros(2, 3, 4, dtype=torch.int64), torch.zeros(2, 4, 3), torch.full((2, 4, 3), 7)])
+@pytest.mark.parametrize(
+    "known", [torch.zeros(2, 3, 4, dtype=torch.int64), torch.zeros(2, 4, 3), torch.full((2, 4, 3), 7)]
+)
 def test_known_codes_that_cannot_be_are_refused(network, known):
     with pytest.raises(ValueError, match="codes below 7, and -1 where"):
         priors.sample(network, 2, known=known)

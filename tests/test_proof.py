@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from mutation import drawn, mutants, origin_of_reference, origins, run, seeds_taken, solution_cells, solved
+from mutation_equivalents import EQUIVALENTS, NOT_ASKED
+
 from course_lib.check.exercises import EXERCISES
 from course_lib.check.judge import Exercise, Mistake, draw_calls, judge
 from course_lib.check.observe import Call, observe
-from mutation import drawn, mutants, origin_of_reference, origins, run, seeds_taken, solution_cells, solved
-from mutation_equivalents import EQUIVALENTS, NOT_ASKED
 
 FOLDER = Path(__file__).parent
 SEEDS = int(os.environ.get("CHECK_SEEDS", 3))

@@ -4,7 +4,17 @@ import torch.nn.functional as F
 
 from course_lib import recipes
 from course_lib.quantize import VectorQuantizer, VectorQuantizerEMA
-from course_lib.recipes import LADDER, OURS, PUBLISHED, evaluate, fastest_autocast, normalized_mse, step, to_input, train
+from course_lib.recipes import (
+    LADDER,
+    OURS,
+    PUBLISHED,
+    evaluate,
+    fastest_autocast,
+    normalized_mse,
+    step,
+    to_input,
+    train,
+)
 
 
 def images(count, seed=0):
@@ -86,7 +96,9 @@ def test_evaluate_is_over_all_images_whatever_the_batches(batch_size):
     assert found["nmse"] == pytest.approx(error / 0.063287, rel=1e-4)
     assert found["usage"] == pytest.approx(codes.unique().numel() / 512)
     shares = torch.bincount(codes.flatten(), minlength=512) / codes.numel()
-    assert found["perplexity"] == pytest.approx(torch.distributions.Categorical(shares).entropy().exp().item(), rel=1e-4)
+    assert found["perplexity"] == pytest.approx(
+        torch.distributions.Categorical(shares).entropy().exp().item(), rel=1e-4
+    )
 
 
 def test_train_lowers_the_error_and_starts_codes_on_latents():

@@ -43,7 +43,14 @@ def test_every_epoch_visits_each_row_once_in_a_new_order():
     data = torch.arange(10.0)[:, None]
     order = []
     model = torch.nn.Linear(1, 1)
-    fit(model, data, lambda m, b: order.append(b.flatten().tolist()) or step(m, b), updates=6, batch_size=4, progress=False)
+    fit(
+        model,
+        data,
+        lambda m, b: order.append(b.flatten().tolist()) or step(m, b),
+        updates=6,
+        batch_size=4,
+        progress=False,
+    )
     first, second = sum(order[:3], []), sum(order[3:], [])
     assert sorted(first) == sorted(second) == list(range(10))
     assert first != second and first != list(range(10))
@@ -57,7 +64,15 @@ def test_the_order_comes_from_the_seed_and_leaves_the_global_generator_alone():
         torch.manual_seed(5)
         model = torch.nn.Linear(1, 1)
         state = torch.get_rng_state()
-        fit(model, torch.arange(9.0)[:, None], lambda m, b: order.append(b) or step(m, b), updates=2, seed=seed, batch_size=9, progress=False)
+        fit(
+            model,
+            torch.arange(9.0)[:, None],
+            lambda m, b: order.append(b) or step(m, b),
+            updates=2,
+            seed=seed,
+            batch_size=9,
+            progress=False,
+        )
         assert torch.equal(torch.get_rng_state(), state)
         orders.append(torch.cat(order))
     assert torch.equal(orders[0], orders[1]) and not torch.equal(orders[0], orders[2])
@@ -67,7 +82,12 @@ def test_history_callbacks_and_mode():
     model = torch.nn.Linear(1, 1).eval()
     told = []
     history = fit(
-        model, torch.ones(8, 1), step, updates=3, batch_size=4, progress=False,
+        model,
+        torch.ones(8, 1),
+        step,
+        updates=3,
+        batch_size=4,
+        progress=False,
         callbacks=[lambda update, m, scalars: told.append((update, m is model, scalars["loss"]))],
     )
     assert model.training
@@ -346,7 +366,16 @@ def test_nan_stops_the_run_and_keeps_the_last_checkpoint(tmp_path, spoiled):
         return {"loss": loss}
 
     with pytest.raises(FloatingPointError, match="at update 8.*run.pt keeps the weights of update 6"):
-        fit(model, torch.ones(8, 1), failing, updates=20, batch_size=4, checkpoint=path, checkpoint_every=3, progress=False)
+        fit(
+            model,
+            torch.ones(8, 1),
+            failing,
+            updates=20,
+            batch_size=4,
+            checkpoint=path,
+            checkpoint_every=3,
+            progress=False,
+        )
     assert model.weight.isfinite().all()
     kept = torch.load(path, weights_only=True)
     assert kept["update"] == 6 and kept["model"]["weight"].isfinite().all()

@@ -64,10 +64,7 @@ def check(name: str, answer, *, seed: int | None = None) -> Report:
             observations = [observe(answer, call) for call in calls]
         verdict = judge(exercise, calls, observations)
     passed = verdict.status == "right"
-    if verdict.status == "not attempted":
-        known = progress.load(name)
-    else:
-        known = progress.attempted(name, passed)
+    known = progress.load(name) if verdict.status == "not attempted" else progress.attempted(name, passed)
     title, rows = feedback.title_of(exercise, verdict), feedback.rows_of(exercise, verdict, known.hints)
     _show(title, rows, feedback.colour_of(verdict), feedback.picture_of(verdict.difference) if not passed else "")
     messages = (title, *(f"{heading}: {text}" for heading, text in rows))

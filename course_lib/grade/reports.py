@@ -155,7 +155,9 @@ def gradebook(rows: list[Row]) -> list[list]:
     table = [["student", *lessons, "total", "out of", "sandbox", "notes"]]
     for row in rows:
         marks = [mark.score if mark.graded else "" for mark in row.marks]
-        table.append([row.student, *marks, row.total, row.most, " or ".join(sorted(sandboxes)), " | ".join(row.all_notes())])
+        table.append(
+            [row.student, *marks, row.total, row.most, " or ".join(sorted(sandboxes)), " | ".join(row.all_notes())]
+        )
     return table
 
 

@@ -147,7 +147,9 @@ def _exercises_of(path: Path) -> Iterable[Exercise]:
         spec.loader.exec_module(module)
         found = list(module.EXERCISES)
     except Exception as error:
-        line = next((frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)), None)
+        line = next(
+            (frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)), None
+        )
         where = f"line {line}: " if line else ""
         raise BadSettings(f"{path} gives no list EXERCISES: {where}{type(error).__name__}: {error}") from error
     for exercise in found:
@@ -171,7 +173,9 @@ def _try_out(path: Path, exercise: Exercise) -> None:
         for call in calls:
             if raised := observe(exercise.reference, call).get("raised"):
                 where = f" in line {raised.line}, {raised.source}" if raised.line else ""
-                raise BadSettings(f"{path}: the reference of {exercise.name} raises {raised.kind}: {raised.message}{where}")
+                raise BadSettings(
+                    f"{path}: the reference of {exercise.name} raises {raised.kind}: {raised.message}{where}"
+                )
         if verdict(exercise.reference).status != "right":
             raise BadSettings(f"{path}: the check of {exercise.name} refuses its own reference")
         for mistake in exercise.mistakes:

@@ -11,7 +11,7 @@ import re
 import stat
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 MOST_FILE, MOST_CODE = 2**25, 2**20  # bytes of a notebook, characters of its code
@@ -150,7 +150,7 @@ def _regular_file(path: Path) -> tuple[bytes, datetime]:
         raise ValueError(
             f"it has {about.st_size:,} bytes; {MOST_FILE:,} are the most. Clear the outputs and save it again"
         )
-    return data, datetime.fromtimestamp(about.st_mtime, timezone.utc)
+    return data, datetime.fromtimestamp(about.st_mtime, UTC)
 
 
 def _code_cells(data: bytes) -> list[dict]:
@@ -196,4 +196,4 @@ def _stamp(student: Student) -> datetime | None:
     except (OSError, ValueError) as error:
         student.notes.append(f"timestamp.txt is no time: {shown(str(error))}")
         return None
-    return when if when.tzinfo else when.replace(tzinfo=timezone.utc)
+    return when if when.tzinfo else when.replace(tzinfo=UTC)

@@ -3,7 +3,6 @@
 import torch
 import torch.nn.functional as F
 
-
 # codebook_loss
 
 

@@ -110,6 +110,4 @@ class StopsExchanged(Base):
         return x - (x - q).detach(), codes, commitment + codebook
 
 
-VARIANTS = {
-    "VectorQuantize": [ByBroadcasting, ByOneHot, ByAFunction, ByLoops, WithAnEmbedding, StopsExchanged],
-}
+VARIANTS = {"VectorQuantize": [ByBroadcasting, ByOneHot, ByAFunction, ByLoops, WithAnEmbedding, StopsExchanged]}

@@ -342,30 +342,20 @@ RATIO = Exercise(
             "lesson 01",
         ),
         Mistake(
-            values_256_for_bits,
-            "256 is how many values a uint8 can have; how many bits tell them apart?",
-            "common",
+            values_256_for_bits, "256 is how many values a uint8 can have; how many bits tell them apart?", "common"
         ),
         Mistake(whole_division, "the fraction was cut to a whole number: // drops what / keeps", "common"),
         Mistake(
-            share_saved,
-            "this is the share that is saved; asked for is how many times smaller the codes are",
-            "common",
+            share_saved, "this is the share that is saved; asked for is how many times smaller the codes are", "common"
         ),
-        Mistake(
-            kept_above_1,
-            "the ratio was kept from falling below 1; codes can cost more than the image",
-            "common",
-        ),
+        Mistake(kept_above_1, "the ratio was kept from falling below 1; codes can cost more than the image", "common"),
         Mistake(
             codes_rounded_up,
             "each code was rounded up to whole bits; asked for is the ratio without rounding",
             "common",
         ),
         Mistake(
-            one_code_for_all,
-            "below stand the bits of one code; the image has one at every place of the grid",
-            "common",
+            one_code_for_all, "below stand the bits of one code; the image has one at every place of the grid", "common"
         ),
     ),
     hints=(

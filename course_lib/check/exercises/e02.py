@@ -271,19 +271,13 @@ UNFLATTEN = Exercise(
             "common",
         ),
         Mistake(
-            back_to_images_only,
-            "this takes four axes, no more and no fewer; shape may have two to five",
-            "common",
+            back_to_images_only, "this takes four axes, no more and no fewer; shape may have two to five", "common"
         ),
         Mistake(
-            back_to_sound_only,
-            "this takes three axes, no more and no fewer; shape may have two to five",
-            "common",
+            back_to_sound_only, "this takes three axes, no more and no fewer; shape may have two to five", "common"
         ),
         Mistake(
-            exchanged_back,
-            "transpose(1, -1) exchanges two axes: with H and W, W is left standing before H",
-            "common",
+            exchanged_back, "transpose(1, -1) exchanges two axes: with H and W, W is left standing before H", "common"
         ),
         Mistake(
             moved_the_same_way_again,

@@ -180,7 +180,7 @@ def forgive_rounding(call: Call, seen: Observation) -> Observation:
     codes, (flat, codebook) = seen.get("codes"), call.args
     if isinstance(codes, Tensor) and codes.dtype == torch.int64 and codes.shape == flat.shape[:1]:
         distances = (flat.double().unsqueeze(1) - codebook.double()).square().sum(-1)  # (N, K)
-        if 0 <= codes.min() and codes.max() < len(codebook):
+        if codes.min() >= 0 and codes.max() < len(codebook):
             excess = distances.gather(1, codes.unsqueeze(1)).squeeze(1) - distances.amin(1)  # (N,); 0 in exact ties
             seen["codes"] = torch.where((excess > 0) & (excess < 1e-5), distances.argmin(1), codes)
     return seen
@@ -305,9 +305,7 @@ NEAREST = Exercise(
         ),
         Mistake(codes_as_floats, "the numbers of the codes are right, their dtype is not: codes are int64", "common"),
         Mistake(
-            largest_product,
-            "the largest scalar product is not the smallest distance: long codes win it",
-            "common",
+            largest_product, "the largest scalar product is not the smallest distance: long codes win it", "common"
         ),
         Mistake(axis_kept, "one axis too many: codes have shape (N,), not (N, 1)", "common"),
         Mistake(
@@ -500,9 +498,7 @@ LOOK_UP = Exercise(
             "zoo 25",
         ),
         Mistake(
-            first_row_for_padding,
-            "code 0 gets no gradient: padding_idx makes it a row that never learns",
-            "common",
+            first_row_for_padding, "code 0 gets no gradient: padding_idx makes it a row that never learns", "common"
         ),
     ),
     hints=(

@@ -90,11 +90,7 @@ MISTAKES = (
     Mistake(roles_swapped, "x and q have changed places: forward gives x, and the gradient goes to q", "common"),
     Mistake(latents_themselves, "this is x: the decoder would see what the encoder gave, not a code", "common"),
     Mistake(sign_turned, "x - q instead of q - x: adding it to x leads to 2 x - q, not to q", "common"),
-    Mistake(
-        difference_forgotten,
-        "this adds x to q: what has to be added to x, so that the sum is q?",
-        "common",
-    ),
+    Mistake(difference_forgotten, "this adds x to q: what has to be added to x, so that the sum is q?", "common"),
     Mistake(
         only_one_latents_detached,
         "x gets its gradient, and q gets one too: q enters the sum without .detach()",

@@ -231,9 +231,7 @@ UPDATE = Exercise(
     draw=draw_update,
     mistakes=(
         Mistake(
-            decay_turned,
-            "decay and 1 - decay have changed places: decay is what stays of the old average",
-            "common",
+            decay_turned, "decay and 1 - decay have changed places: decay is what stays of the old average", "common"
         ),
         Mistake(
             whole_batch_added,
@@ -295,9 +293,7 @@ UPDATE = Exercise(
             "common",
         ),
         Mistake(
-            eps_counted_once,
-            "each of the K counts grew by eps, so their total grew by K eps, not by one",
-            "common",
+            eps_counted_once, "each of the K counts grew by eps, so their total grew by K eps, not by one", "common"
         ),
         Mistake(
             rows_for_total,
@@ -325,16 +321,8 @@ UPDATE = Exercise(
             "(K, D) / (K,) divides column by column, where it runs at all: the counts want an axis behind them, (K, 1)",
             "lesson 06",
         ),
-        Mistake(
-            old_sums,
-            "the codebook was made from the sums as they were before the update",
-            "common",
-        ),
-        Mistake(
-            codebook_first,
-            "the three results come in another order: cluster_size, embed_sum, codebook",
-            "common",
-        ),
+        Mistake(old_sums, "the codebook was made from the sums as they were before the update", "common"),
+        Mistake(codebook_first, "the three results come in another order: cluster_size, embed_sum, codebook", "common"),
         Mistake(
             unused_do_not_fade,
             "codes that the batch does not use keep their old averages; they fade too: their count in the batch is 0",
@@ -522,11 +510,7 @@ PERPLEXITY = Exercise(
             "left out, or its logarithm be kept finite?",
             "common",
         ),
-        Mistake(
-            whole_division,
-            "// drops the fraction, so that every probability below 1 is 0; / keeps it",
-            "common",
-        ),
+        Mistake(whole_division, "// drops the fraction, so that every probability below 1 is 0; / keeps it", "common"),
         Mistake(
             mean_for_sum,
             "the terms p log p were averaged over the K codes; the entropy is their sum: p is the weight already",
@@ -540,9 +524,7 @@ PERPLEXITY = Exercise(
         Mistake(minus_missing, "the minus of the entropy is missing: this is 1 / perplexity, never above 1", "common"),
         Mistake(entropy_alone, "this is the entropy; the perplexity is its exponential", "common"),
         Mistake(
-            codes_in_use,
-            "this is how many codes occur at all; the perplexity also asks how evenly they do",
-            "zoo 19",
+            codes_in_use, "this is how many codes occur at all; the perplexity also asks how evenly they do", "zoo 19"
         ),
         Mistake(
             share_in_use,

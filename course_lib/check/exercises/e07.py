@@ -379,19 +379,13 @@ MISTAKES = (
         "zoo 25",
     ),
     Mistake(
-        NewLayerEachTime,
-        "the model keeps no codebook: a layer made in forward starts anew with each batch",
-        "common",
+        NewLayerEachTime, "the model keeps no codebook: a layer made in forward starts anew with each batch", "common"
     ),
     Mistake(LossBeforeCodes, "codes and loss have changed places: reconstruction, codes, loss is the order", "common"),
     Mistake(
         CodesFirst, "codes and reconstruction have changed places: reconstruction, codes, loss is the order", "common"
     ),
-    Mistake(
-        QuantizedReturned,
-        "these are the quantised vectors: they have not been through the decoder yet",
-        "common",
-    ),
+    Mistake(QuantizedReturned, "these are the quantised vectors: they have not been through the decoder yet", "common"),
     Mistake(SizesOfMnist, "784 is written into a layer: take input_dim, and other images will do", "common"),
     Mistake(
         AlwaysTraining,

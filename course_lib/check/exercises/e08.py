@@ -336,11 +336,7 @@ MISTAKES = (
         "- x is added to x, then as a constant",
         "zoo 25",
     ),
-    Mistake(
-        QuantizedDetached,
-        "nobody gets a gradient from vq: one x must be left in it that autograd sees",
-        "zoo 25",
-    ),
+    Mistake(QuantizedDetached, "nobody gets a gradient from vq: one x must be left in it that autograd sees", "zoo 25"),
     Mistake(
         OtherTermDetached,
         "the wrong term of vq is detached: q - x passes the gradient, to q as it is and to x with its sign turned",

@@ -281,14 +281,10 @@ BLOCK = Exercise(
         ),
         Mistake(FirstReLUMissing, "the branch begins with a convolution; a ReLU opens it", "common"),
         Mistake(
-            SecondReLUMissing,
-            "no ReLU between the convolutions: two linear maps in a row are one linear map",
-            "common",
+            SecondReLUMissing, "no ReLU between the convolutions: two linear maps in a row are one linear map", "common"
         ),
         Mistake(
-            ReLUAfterConvolution,
-            "here each ReLU follows its convolution; in this block each comes before it",
-            "common",
+            ReLUAfterConvolution, "here each ReLU follows its convolution; in this block each comes before it", "common"
         ),
         Mistake(BranchActivated, "the branch ends in a ReLU: it could only ever add, never take away", "common"),
         Mistake(Normalised, "batch normalisation was added: the published block has none", "common"),
@@ -435,9 +431,7 @@ ERROR = Exercise(
         ),
         Mistake(multiplied, "multiplied by the variance; a share of something is a quotient", "common"),
         Mistake(
-            ratio_reversed,
-            "the ratio is turned round: a better reconstruction has to give a smaller number",
-            "common",
+            ratio_reversed, "the ratio is turned round: a better reconstruction has to give a smaller number", "common"
         ),
         Mistake(
             variance_of_the_batch,
@@ -467,9 +461,7 @@ ERROR = Exercise(
             "common",
         ),
         Mistake(
-            root_taken,
-            "a root was taken of the ratio: the share is one of variances, which are squares",
-            "common",
+            root_taken, "a root was taken of the ratio: the share is one of variances, which are squares", "common"
         ),
         Mistake(
             root_over_variance,

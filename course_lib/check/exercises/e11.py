@@ -293,9 +293,7 @@ COLOURS = Exercise(
             "common",
         ),
         Mistake(
-            not_rescaled,
-            "these are the projections themselves, below 0 and above 1; a colour lies in [0, 1]",
-            "common",
+            not_rescaled, "these are the projections themselves, below 0 and above 1; a colour lies in [0, 1]", "common"
         ),
         Mistake(
             clamped,
@@ -308,9 +306,7 @@ COLOURS = Exercise(
             "common",
         ),
         Mistake(
-            divided_by_zero,
-            "a channel that is the same at all positions got 0 / 0: it should be 0 there",
-            "common",
+            divided_by_zero, "a channel that is the same at all positions got 0 / 0: it should be 0 there", "common"
         ),
         Mistake(
             smallest_directions,
@@ -466,9 +462,7 @@ MASK = Exercise(
         Mistake(whole_row, "the whole row is masked; one position of it was asked for", "common"),
         Mistake(whole_column, "the whole column is masked; one position of it was asked for", "common"),
         Mistake(
-            cross,
-            "the whole row and the whole column are masked; wanted is the position where they meet",
-            "common",
+            cross, "the whole row and the whole column are masked; wanted is the position where they meet", "common"
         ),
         Mistake(
             first_channel_alone,
@@ -509,9 +503,7 @@ MASK = Exercise(
             "common",
         ),
         Mistake(
-            counted_from_one,
-            "rows and columns were counted from 1; 0 is the first, and -1 would be the last",
-            "common",
+            counted_from_one, "rows and columns were counted from 1; 0 is the first, and -1 would be the last", "common"
         ),
     ),
     hints=(

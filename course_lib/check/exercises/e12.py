@@ -235,9 +235,7 @@ LENGTH = Exercise(
             "common",
         ),
         Mistake(
-            kernel_added,
-            "the kernel was added to the samples; the wider it is, the fewer places it has",
-            "common",
+            kernel_added, "the kernel was added to the samples; the wider it is, the fewer places it has", "common"
         ),
         Mistake(
             stride_left_out,
@@ -500,9 +498,7 @@ SNR = Exercise(
             "common",
         ),
         Mistake(
-            batch_axis_summed,
-            "the sums run over the batch, the first axis; they should run over all others",
-            "common",
+            batch_axis_summed, "the sums run over the batch, the first axis; they should run over all others", "common"
         ),
         Mistake(
             last_axis_alone,

@@ -347,14 +347,10 @@ EXERCISE = Exercise(
             "common",
         ),
         Mistake(
-            first_codebook_for_all,
-            "the first codebook served for all levels; codebooks holds one for each",
-            "zoo 14",
+            first_codebook_for_all, "the first codebook served for all levels; codebooks holds one for each", "zoo 14"
         ),
         Mistake(
-            last_codebook_first,
-            "the codebooks were used in reverse order: the first one quantises flat",
-            "common",
+            last_codebook_first, "the codebooks were used in reverse order: the first one quantises flat", "common"
         ),
         Mistake(
             last_codebook_first_codes_too,
@@ -393,15 +389,9 @@ EXERCISE = Exercise(
             "only the codes of the last level came back: without the others nobody can make the sum again",
             "common",
         ),
+        Mistake(codes_as_a_list, "the codes are a list of tensors; wanted is one tensor (N, Q)", "common"),
         Mistake(
-            codes_as_a_list,
-            "the codes are a list of tensors; wanted is one tensor (N, Q)",
-            "common",
-        ),
-        Mistake(
-            codes_as_floats,
-            "the codes are floating-point numbers; they index a codebook, so they are int64",
-            "common",
+            codes_as_floats, "the codes are floating-point numbers; they index a codebook, so they are int64", "common"
         ),
         Mistake(results_swapped, "the codes came first; the order is quantized, then codes", "common"),
         Mistake(
@@ -419,16 +409,8 @@ EXERCISE = Exercise(
             "this is the mean of the chosen codes; each level corrects what is left, so their sum comes near to flat",
             "common",
         ),
-        Mistake(
-            levels_not_added,
-            "the codes of the levels lie side by side, (Q, N, D); wanted is their sum",
-            "common",
-        ),
-        Mistake(
-            what_is_left,
-            "this is what is left in the end, the error; wanted is the sum of the codes",
-            "common",
-        ),
+        Mistake(levels_not_added, "the codes of the levels lie side by side, (Q, N, D); wanted is their sum", "common"),
+        Mistake(what_is_left, "this is what is left in the end, the error; wanted is the sum of the codes", "common"),
         Mistake(
             gradient_once_a_level,
             "the values are right, and the gradient reaches flat Q times: once through each level. How often should "

@@ -217,27 +217,15 @@ MASK = Exercise(
             "only the rows above are seen: in raster order, the left part of the same row precedes the centre too",
             "common",
         ),
-        Mistake(
-            row_of_the_centre_alone,
-            "only the row of the centre is seen: all rows above precede it too",
-            "common",
-        ),
+        Mistake(row_of_the_centre_alone, "only the row of the centre is seen: all rows above precede it too", "common"),
         Mistake(
             row_just_above_missing,
             "the row just above the centre is hidden; a slice ends before its second number",
             "common",
         ),
         Mistake(future, "this is the future: what follows the centre is seen, and what precedes it hidden", "common"),
-        Mistake(
-            mirrored,
-            "left and right are swapped: a row is read from the left, as text is",
-            "common",
-        ),
-        Mistake(
-            rows_below,
-            "above and below are swapped: row 0 of a kernel lies above its centre",
-            "common",
-        ),
+        Mistake(mirrored, "left and right are swapped: a row is read from the left, as text is", "common"),
+        Mistake(rows_below, "above and below are swapped: row 0 of a kernel lies above its centre", "common"),
         Mistake(
             column_by_column,
             "this is the order column by column; raster order goes through a row before it goes to the next",
@@ -250,9 +238,7 @@ MASK = Exercise(
             "common",
         ),
         Mistake(
-            everything_left,
-            "all that lies left is seen, in every row: what is left and below comes later",
-            "common",
+            everything_left, "all that lies left is seen, in every row: what is left and below comes later", "common"
         ),
         Mistake(
             above_and_left_alone,
@@ -573,9 +559,7 @@ BITS = Exercise(
             "common",
         ),
         Mistake(
-            sign_forgotten,
-            "the sign is missing: the logarithm of a probability is below 0, a price above",
-            "common",
+            sign_forgotten, "the sign is missing: the logarithm of a probability is below 0, a price above", "common"
         ),
         Mistake(
             perplexity,
@@ -602,11 +586,7 @@ BITS = Exercise(
             "this is log2 K, the price where nothing is known: neither logits nor codes enter",
             "lesson 01",
         ),
-        Mistake(
-            transposed_codes,
-            "the codes were read column by column, the logits row by row",
-            "zoo 4",
-        ),
+        Mistake(transposed_codes, "the codes were read column by column, the logits row by row", "zoo 4"),
         Mistake(
             next_code,
             "each prediction was compared with the code after; the logits of a place are for the code of that place",
@@ -618,9 +598,7 @@ BITS = Exercise(
             "common",
         ),
         Mistake(
-            plain_number,
-            "a plain number came back: .item() cuts the graph, and a prior is trained on this",
-            "common",
+            plain_number, "a plain number came back: .item() cuts the graph, and a prior is trained on this", "common"
         ),
     ),
     hints=(
@@ -659,9 +637,7 @@ def draw_sampling(generator: Generator) -> list[Call]:
     def call(logits, temperature, part="values", seeded=True, **more):
         seed = Seed(number(generator, 0, 10**6)) if seeded else None
         names = ("logits", "temperature", "generator")
-        return Call(
-            (logits, temperature, seed), names, ("codes",), part, seed=number(generator, 0, 10**6), **more
-        )
+        return Call((logits, temperature, seed), names, ("codes",), part, seed=number(generator, 0, 10**6), **more)
 
     def logits_of(*probabilities, places=1, same=False):
         """(K, places): their logarithms around 0, in another order at each place."""
@@ -915,20 +891,10 @@ SAMPLE = Exercise(
             "probabilities, or all noisy scores, falls out again",
             "common",
         ),
+        Mistake(temperature_times, "the logits were multiplied by the temperature: hot and cold are swapped", "common"),
+        Mistake(temperature_squared, "the temperature enters twice, so its square does", "common"),
         Mistake(
-            temperature_times,
-            "the logits were multiplied by the temperature: hot and cold are swapped",
-            "common",
-        ),
-        Mistake(
-            temperature_squared,
-            "the temperature enters twice, so its square does",
-            "common",
-        ),
-        Mistake(
-            root_of_the_temperature,
-            "the root of the temperature enters; it divides the logits as it is",
-            "common",
+            root_of_the_temperature, "the root of the temperature enters; it divides the logits as it is", "common"
         ),
         Mistake(
             always_the_most_probable,
@@ -936,9 +902,7 @@ SAMPLE = Exercise(
             "common",
         ),
         Mistake(
-            least_probable_first,
-            "the sign of the logits is turned: the least probable code came most often",
-            "common",
+            least_probable_first, "the sign of the logits is turned: the least probable code came most often", "common"
         ),
         Mistake(all_alike, "all codes came equally often: the logits do not enter", "lesson 14"),
         Mistake(
@@ -1010,11 +974,7 @@ SAMPLE = Exercise(
             "all images share the random numbers, so that equal logits give equal images",
             "common",
         ),
-        Mistake(
-            first_image_for_all,
-            "the logits of the first image were taken for all; each has its own",
-            "common",
-        ),
+        Mistake(first_image_for_all, "the logits of the first image were taken for all; each has its own", "common"),
         Mistake(
             one_code_for_all_places,
             "one code was drawn for an image and given to all its places; each has its own logits, and draws its own",
@@ -1053,9 +1013,7 @@ SAMPLE = Exercise(
             "common",
         ),
         Mistake(
-            axis_left,
-            "the codes are (B, 1, *S): the axis of the K scores is still there, with length 1",
-            "common",
+            axis_left, "the codes are (B, 1, *S): the axis of the K scores is still there, with length 1", "common"
         ),
         Mistake(drawn_in_one_row, "the codes stand in one row; wanted is (B, *S)", "common"),
         Mistake(one_hot, "these are one-hot vectors along axis 1; wanted are the numbers of the codes", "common"),

@@ -634,9 +634,7 @@ MASKS = Exercise(
             "common",
         ),
         Mistake(
-            latents_overwritten,
-            "the caller's latents have lost these positions too: promised was a copy",
-            "common",
+            latents_overwritten, "the caller's latents have lost these positions too: promised was a copy", "common"
         ),
         Mistake(
             every_position_in_every_image,
@@ -741,9 +739,7 @@ USAGE = Exercise(
             "zoo 19",
         ),
         Mistake(
-            usage_left,
-            "perplexity is that of the whole data set now, usage is still a mean over batches",
-            "zoo 19",
+            usage_left, "perplexity is that of the whole data set now, usage is still a mean over batches", "zoo 19"
         ),
         Mistake(
             batches_weigh_alike,
