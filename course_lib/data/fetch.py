@@ -59,7 +59,7 @@ def download(name: str, folder: Path, shown: str) -> None:
             raise NoNetwork(f"the download broke off ({_cause(error)})") from error
         except (ValueError, OSError) as error:
             raise DataError(
-                f"the download of {name.upper()} into {folder} failed and nothing of it was kept: {_cause(error)} "
+                f"the download of {name.upper()} into {folder} failed and nothing of it was kept: {_cause(error)}. "
                 "Call again, or set COURSE_OFFLINE=1 to go on with the embedded sample."
             ) from error
 
