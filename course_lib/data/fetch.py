@@ -103,7 +103,7 @@ def _move(new: Path, target: Path) -> None:
     """In one step, so that a reader sees all of it or nothing."""
     target.parent.mkdir(exist_ok=True)
     with suppress(OSError):
-        target.rmdir()  # torchvision leaves an empty folder behind when it finds no network
+        target.rmdir()  # the empty folder that torchvision leaves without a network; Windows moves nothing onto one
     try:
         os.replace(new, target)
     except OSError:
