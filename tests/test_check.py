@@ -528,7 +528,7 @@ def test_pictures_are_drawn_beside_the_target(monkeypatch):
         shown.append(alternative)
         pyplot.close(figure)
 
-    monkeypatch.setattr("course_lib.plots.show", show)
+    monkeypatch.setattr("course_lib.lesson.plots.show", show)
     picture("drawn", tripled)
     assert drawn == [double, tripled] and "drawn" in shown[0]
     with pytest.raises(ValueError, match="double has no picture; those that have one: drawn"):

@@ -89,7 +89,7 @@ def picture(name: str, answer) -> None:
     """Draws what the reference does beside what `answer` does. `ValueError` where the exercise has no picture."""
     from matplotlib import pyplot  # here, as a check must not wait for it
 
-    from course_lib import plots
+    from course_lib.lesson import plots
 
     exercise = _find(name)
     if exercise.picture is None:

@@ -366,7 +366,7 @@ def one_loss(call: Call, seen: Observation) -> Observation:
 
 def picture(axes, answer):
     """The 27 cells, one row for each trick and loss, one column for each part."""
-    from course_lib import plots  # here, as a check must not wait for matplotlib
+    from course_lib.lesson import plots  # here, as a check must not wait for matplotlib
 
     found = answer()
     rows = [(trick, loss) for trick in TRICKS for loss in LOSSES]
