@@ -1,5 +1,6 @@
 """What each ingredient of the CIFAR-10 recipe brings, and how far the whole recipe comes beside the published run."""
 
+import functools
 import time
 
 import torch
@@ -7,14 +8,17 @@ import torch
 from benchmarks.report import table, verdict
 from course_lib import data, recipes
 
-LADDER_UPDATES, FULL_UPDATES, BATCH = 300, 12_000, 16  # on the CPU
+LADDER_UPDATES, FULL_UPDATES, BATCH = 300, 10_000, 16  # on the CPU; from 10,000 on a recipe is a long one
 CUDA_UPDATES, CUDA_BATCH, CUDA_LOOK_EVERY = 20_000, 256, 250
 PUBLISHED = {"nmse": 0.053, "perplexity": 254, "updates": 200_000, "batch": 256}  # measured in training
 SECONDS_AIM, CORES = 600, 2
 
+fastest_autocast = functools.cache(recipes.fastest_autocast)  # the same for all rows
+
 
 def report() -> str:
     cifar = data.load("cifar10")
+    train(recipes.OURS, cifar, updates=1, batch_size=BATCH)  # what torch loads once is nobody's time
     sections = [ladder(cifar), full(cifar)]
     if torch.cuda.is_available():
         sections.append(full(cifar, CUDA_UPDATES, CUDA_BATCH, "cuda", CUDA_LOOK_EVERY))
@@ -88,7 +92,7 @@ def train(
     """
     model = recipe.model(seed=0).to(device)
     images, test_images = cifar.train.to(device), cifar.test.to(device)
-    autocast = recipes.fastest_autocast(device)
+    autocast = fastest_autocast(device)
     reached = []
 
     def look(update: int, model: torch.nn.Module, scalars: dict) -> None:
