@@ -15,18 +15,18 @@ from course_lib.check.observe import Call, Observation, Raised, observe
 class Mistake:
     """A wrong answer that learners give, ready to run, and what to tell somebody who gave it.
 
-    origin:  where it was met: "zoo 21", "lesson 04", "mutation" ...
     planted: the program that the exercise hands out to be mended; who still has it has not begun.
+    change:  how it was made of the right answer, as `author` reads it.
     """
 
     answer: Callable
     message: str
-    origin: str
     planted: bool = False
+    change: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
-        return self.answer.__name__
+        return " & ".join(self.change) or self.answer.__name__
 
 
 def as_observed(call: Call, seen: Observation) -> Observation:
@@ -52,6 +52,7 @@ class Exercise:
     mistakes: tuple[Mistake, ...]
     hints: tuple[str, str, str]  # a question, the concept, near-code
     points: int = 1
+    place: int = 0  # among the answers of its lesson
     view: Callable[[Call, Observation], Observation] = as_observed
     picture: Callable | None = None
     allowance: tuple[float, float] = (1e-4, 1e-5)

@@ -1,13 +1,14 @@
-"""All exercises by the name of their answer, in the order of the course."""
+"""All exercises by the name of their answer, in the order of the course: one file each."""
 
+import re
 from importlib import import_module
+from pkgutil import iter_modules
 
 from course_lib.check.judge import Exercise
 
-NUMBERS = ("01", "02", "03", "04", "05", "06", "07", "08", "09", "10", "11", "12", "13", "14", "15")
+_MODULES = [import_module(f"{__name__}.{module.name}") for module in iter_modules(__path__) if not re.fullmatch(r"e\d\d|drawing", module.name)]
 
 EXERCISES: dict[str, Exercise] = {
     exercise.name: exercise
-    for number in NUMBERS
-    for exercise in import_module(f"course_lib.check.exercises.e{number}").EXERCISES
+    for exercise in sorted((module.EXERCISE for module in _MODULES), key=lambda one: (one.lesson, one.place, one.name))
 }
