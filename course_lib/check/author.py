@@ -39,6 +39,7 @@ from course_lib.check.observe import Call, Seed
 __all__ = ["SPATIAL", "Call", "Observation", "Seed", "exercise", "normal", "number", "scattered", "whole"]
 
 MARKER = re.compile(r"^ *### (BEGIN|END) SOLUTION\n?", re.MULTILINE)
+DOCSTRING = re.compile(r'"""(.|\n)*?"""')  # what it says is no part of the program
 
 
 def exercise(right: Callable, *, lesson: str, draw, wrong: str, hints: tuple[str, str, str], **more) -> Exercise:
@@ -90,7 +91,8 @@ def changed(program: str, change: tuple[str, ...]) -> str:
             program = "\n".join(program.splitlines()[: last.lineno - 1])
             program += "\n" + textwrap.indent(line.replace("\\n", "\n"), " " * last.col_offset)
             continue
-        start, end = _docstring(program)
+        words = DOCSTRING.search(program)
+        start, end = words.span() if words else (0, 0)
         places = [m.start() for m in re.finditer(re.escape(old), program) if not start <= m.start() < end]
         if len(places) != 1:
             raise ValueError(f"{old!r} stands there {len(places)} times; wanted once")
@@ -122,15 +124,6 @@ def _body(program: str) -> list[ast.stmt]:
     """The statements of a function, or of a class's last method."""
     node = ast.parse(program).body[-1]
     return node.body if isinstance(node, ast.FunctionDef) else node.body[-1].body
-
-
-def _docstring(program: str) -> tuple[int, int]:
-    """Where the docstring begins and ends, as places in the text."""
-    first = ast.parse(program).body[-1].body[0]
-    if not (isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)):
-        return 0, 0
-    lines = program.splitlines(keepends=True)
-    return sum(map(len, lines[: first.lineno - 1])), sum(map(len, lines[: first.end_lineno]))
 
 
 # ----------------------------------------------------------------------------------------------------------------------
