@@ -6,6 +6,7 @@ from torch import nn
 
 from course_lib.check.author import known_mistakes, planted_in, program_of, text_of
 from course_lib.check.exercises import EXERCISES
+from course_lib.check.judge import Exercise
 
 
 def scaled(x, factor=2):
@@ -110,6 +111,12 @@ def test_the_text_is_the_source_and_the_program_is_without_marks():
     assert text_of(scaled).splitlines()[2] == "    ### BEGIN SOLUTION"
     assert "SOLUTION" not in program_of(scaled)
     assert [line for line in text_of(scaled).splitlines() if "###" not in line] == program_of(scaled).splitlines()
+
+
+def test_a_planted_program_may_stand_as_a_whole():
+    (mistake,) = known_mistakes(scaled, "-> zero  # planted\n    nothing is scaled")
+    hunt = Exercise("scaled", "01_first", scaled, None, (mistake,), ("", "", ""))
+    assert planted_in(hunt) == "def scaled(x, factor=2):\n    return 0 * x"
 
 
 def test_bug_hunts_hand_out_a_program_and_others_do_not():

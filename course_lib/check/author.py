@@ -78,8 +78,12 @@ def program_of(right: Callable) -> str:
 
 def planted_in(exercise: Exercise) -> str | None:
     """The program that a bug hunt hands out; None where an exercise hands out a stub."""
-    changes = [mistake.change for mistake in exercise.mistakes if mistake.planted]
-    return changed(program_of(exercise.reference), changes[0]) if changes else None
+    planted = next((mistake for mistake in exercise.mistakes if mistake.planted), None)
+    if planted is None:
+        return None
+    if planted.change[0].startswith("-> "):  # a function of the file, handed out under the name of the answer
+        return program_of(planted.answer).replace(planted.answer.__name__, exercise.name, 1)
+    return changed(program_of(exercise.reference), planted.change)
 
 
 def changed(program: str, change: tuple[str, ...]) -> str:
