@@ -103,7 +103,7 @@ def drawn(name: str, seed: int) -> list:
 
 @pytest.fixture
 def verdicts(seen, exercise):
-    """The verdicts on an answer, for some seeds; many are test_proof's."""
+    """The verdicts on an answer, for some seeds; many are the proof's."""
 
     def run(answer) -> list:
         calls = [drawn(exercise.name, seed) for seed in range(1 if exercise.slow else 2)]

@@ -50,7 +50,7 @@ def exercise(right: Callable, *, lesson: str, draw, wrong: str, hints: tuple[str
 def known_mistakes(right: Callable, table: str) -> tuple[Mistake, ...]:
     """The entries of a table. `ValueError` names one that does not fit, does not compile, or repeats another."""
     entries: list[tuple[list[str], list[str]]] = []  # the lines of the change, the lines of the words
-    for line in textwrap.dedent(table).strip().splitlines():
+    for line in filter(None, textwrap.dedent(table).splitlines()):
         at_the_margin = not line.startswith(" ")
         if at_the_margin and (not entries or entries[-1][1]):
             entries.append(([], []))

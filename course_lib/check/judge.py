@@ -102,13 +102,24 @@ def draw_calls(exercise: Exercise, seed: int) -> list[Call]:
     return exercise.draw(Generator().manual_seed(seed))
 
 
+def remembering() -> Callable:
+    """`observe` with a memory, for who judges many answers by the same calls."""
+    memory = {}
+
+    def look(answer, call: Call) -> Observation:
+        if (answer, id(call)) not in memory:
+            memory[answer, id(call)] = call, observe(answer, call)  # with the call, whose id is nobody else's then
+        return memory[answer, id(call)][1]
+
+    return look
+
+
 def judge(
     exercise: Exercise, calls: list[Call], observations: list[Observation], look: Callable | None = None
 ) -> Verdict:
     """The verdict on an answer from what `observe` saw in each of the calls. Runs no code of the learner's.
 
-    look: `observe`, or what gives the same for the reference and the known mistakes: a memory, for a grader that asks
-    many answers with the same calls.
+    look: `observe`, or what gives the same for the reference and the known mistakes, as `remembering` does.
     """
     look = look or observe
     with warnings.catch_warnings():

@@ -1,40 +1,35 @@
 """Are the checks sharp? Breaks right answers in one place at a time, and looks which broken ones a check still takes.
 
-    python tests/mutation.py             # every exercise, as a table, then each survivor
-    python tests/mutation.py 04 look_up  # those of a lesson or of a name; 04 need not be registered
-    python tests/mutation.py 04 variants # and the variants in tests/variants, whose survivors nobody has to list
+    python tests/proof/mutation.py              # every exercise, as a table, then each survivor
+    python tests/proof/mutation.py 04 look_up   # those of a lesson, or of a name
+    python tests/proof/mutation.py 04 variants  # and the variants of these, whose survivors nobody has to list
 
-Broken are, for each exercise: its reference, written in its own module ("reference") or in course_lib ("library",
-together with the private functions it is made of), and the answer cell of its solution ("solution"). A *survivor* is a
-mutant that is right for every seed. Each is either a hole in the check or does the same as what it was made from; the
-latter are listed, with the reason, in `mutation_equivalents.py`.
+Broken is the right answer of each exercise, the one that its solution shows. A *survivor* is a mutant that is right for
+every seed. It is either a hole in the check or does the same as what it was made from; the latter are listed, with the
+reason, in `equivalents.py`.
 """
 
 import ast
 import contextlib
 import copy
 import dataclasses
-import importlib
-import inspect
-import json
-import runpy
 import signal
 import sys
 import time
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
-from mutation_equivalents import WITHOUT_GRADIENTS, equivalents, fits, not_asked
+from equivalents import WITHOUT_GRADIENTS, equivalents, fits
+from variants import VARIANTS
 
+from course_lib.check.author import answer_from, program_of
 from course_lib.check.exercises import EXERCISES
-from course_lib.check.judge import Exercise, draw_calls, judge
+from course_lib.check.judge import Exercise, draw_calls, judge, remembering
 from course_lib.check.observe import observe
 
-ROOT = Path(__file__).parent.parent
 SEEDS = range(3)
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -92,7 +87,7 @@ WHOLE = {"codes", "indices", "generator"}  # never carry a gradient
 
 @dataclass(frozen=True)
 class Mutant:
-    """`source` with one change. Known by `text`, without the line's number, which moves when something is added above."""
+    """`source` with one change. Known by `text`, without its line's number, which moves with what is added above."""
 
     number: int
     line: str  # as it stands in the source
@@ -147,9 +142,10 @@ def _places(node: ast.AST, graph: bool = True) -> Iterator[tuple]:
         )
     graph = graph and not (isinstance(node, ast.Call) and _called(node) in CUTS)
     for field, value in ast.iter_fields(node):
-        if field in ("annotation", "returns", "decorator_list", "bases", "ctx", "targets", "type_params"):
-            if not (field == "targets" and any(isinstance(target, ast.Subscript) for target in value)):
-                continue
+        if field in ("annotation", "returns", "decorator_list", "bases", "ctx", "type_params"):
+            continue
+        if field == "targets" and not any(isinstance(target, ast.Subscript) for target in value):
+            continue
         for index, child in enumerate(value) if isinstance(value, list) else [(None, value)]:
             if isinstance(child, ast.AST) and not _spared(child):
                 if hasattr(child, "lineno"):
@@ -360,115 +356,6 @@ def _may_carry_a_gradient(parent: ast.AST, field: str, node: ast.AST) -> bool:
 
 
 # ----------------------------------------------------------------------------------------------------------------------
-# Where right answers are written
-
-
-@dataclass(frozen=True)
-class Origin:
-    """Where a right answer is written: the source of each function or class, and the names they need besides."""
-
-    label: str  # "reference", "library" or "solution"
-    entry: str
-    sources: tuple[str, ...]
-    names: dict
-
-    def mutants(
-        self, spared: frozenset[str] = frozenset(), gradients: bool = True
-    ) -> Iterator[tuple[Mutant, tuple[str, ...]]]:
-        """Each with all sources, of which one is its own. spared: lines, and names of functions, to be left as they are."""
-        for index, source in enumerate(self.sources):
-            if ast.parse(source).body[0].name not in spared:
-                for mutant in mutants(source, gradients):
-                    if mutant.line not in spared:
-                        yield mutant, (*self.sources[:index], mutant.source, *self.sources[index + 1 :])
-
-    def made(self, sources: tuple[str, ...]):
-        """The answer that these sources define, with names of its own: the original is left as it is."""
-        names = dict(self.names)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            for source in sources:
-                exec(compile(source, "<mutant>", "exec"), names)
-        return names[self.entry]
-
-
-def origins(exercise: Exercise) -> list[Origin]:
-    return [origin for origin in (origin_of_reference(exercise), origin_of_solution(exercise)) if origin]
-
-
-def origin_of_reference(exercise: Exercise) -> Origin | None:
-    entry, module = exercise.reference.__name__, sys.modules[exercise.reference.__module__]
-    own = "exercises" in module.__name__
-    text = inspect.getsource(module)
-    written = {node.name: node for node in ast.parse(text).body if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
-    wanted, todo = {}, [entry]
-    while todo:
-        name = todo.pop()
-        if name in written and name not in wanted and not name.startswith("_check"):
-            wanted[name] = written[name]
-            used = {node.id for node in ast.walk(written[name]) if isinstance(node, ast.Name)}
-            todo += sorted(other for other in used if own or other.startswith("_"))
-    if entry not in wanted:
-        return None
-    return Origin(
-        "reference" if own else "library",
-        entry,
-        tuple(_text_of(text, wanted[name]) for name in written if name in wanted),
-        vars(module),
-    )
-
-
-def _text_of(text: str, node: ast.stmt) -> str:
-    first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
-    return "\n".join(text.splitlines()[first - 1 : node.end_lineno])
-
-
-def origin_of_solution(exercise: Exercise) -> Origin | None:
-    cells = solution_cells(exercise.lesson)
-    if exercise.name not in cells:
-        return None
-    names = solved(exercise.lesson)
-    return Origin("solution", exercise.name, (cells[exercise.name],), names)
-
-
-def origins_of_variants(exercise: Exercise) -> list[Origin]:
-    """Right answers in other styles, each broken with all that its file defines at hand."""
-    path = ROOT / "tests" / "variants" / f"v{exercise.lesson[:2]}.py"
-    if not path.exists():
-        return []
-    names = runpy.run_path(str(path))
-    text = path.read_text(encoding="utf-8")
-    written = {node.name: node for node in ast.parse(text).body if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
-    entries = [answer.__name__ for answer in names["VARIANTS"].get(exercise.name, ())]
-    return [Origin(name, name, (_text_of(text, written[name]),), names) for name in entries if name in written]
-
-
-def _cells(lesson: str) -> list[dict]:
-    path = ROOT / "solutions" / f"{lesson}.ipynb"
-    cells = json.loads(path.read_text(encoding="utf-8"))["cells"] if path.exists() else []
-    return [cell | {"source": "".join(cell["source"])} for cell in cells if cell["cell_type"] == "code"]
-
-
-def _answer_of(cell: dict) -> str | None:
-    tags = cell["metadata"].get("tags", [])
-    return next((tag.removeprefix("answer:") for tag in tags if tag.startswith("answer:")), None)
-
-
-def solution_cells(lesson: str) -> dict[str, str]:
-    """The answer cells of a solution, by the name of the answer."""
-    return {_answer_of(cell): cell["source"] for cell in _cells(lesson) if _answer_of(cell)}
-
-
-def solved(lesson: str) -> dict:
-    """The names that a solution defines, run as the grader runs it: its import lines and its answer cells alone."""
-    names = {"__name__": "answers"}
-    for cell in _cells(lesson):
-        lines = [line for line in cell["source"].splitlines() if line.startswith(("import ", "from "))]
-        exec(cell["source"] if _answer_of(cell) else "\n".join(lines), names)
-    return names
-
-
-# ----------------------------------------------------------------------------------------------------------------------
 # What a check says of them
 
 
@@ -492,145 +379,112 @@ def at_most(seconds: float):
         signal.signal(signal.SIGALRM, before)
 
 
-def drawn(exercise: Exercise, seeds=SEEDS) -> list[list]:
+def drawn(exercise: Exercise) -> list[list]:
     """The calls of each seed, without their training, which is asked only of what survives the rest."""
-    return [[dataclasses.replace(call, train=0) for call in draw_calls(exercise, seed)] for seed in seeds]
+    return [[dataclasses.replace(call, train=0) for call in draw_calls(exercise, seed)] for seed in SEEDS]
 
 
-def seeds_taken(exercise: Exercise, answer, calls_of_seeds: list[list]) -> int:
-    """For how many seeds the check takes `answer`; a call that is refused ends its seed, as most mutants' first does."""
+def seeds_taken(exercise: Exercise, answer, calls_of_seeds: list[list], look=observe) -> int:
+    """For how many seeds the check takes `answer`. A call that is refused ends its seed: the first of most mutants."""
     bare = dataclasses.replace(exercise, mistakes=())  # which mistake it is does not matter here
     return sum(
-        all(judge(bare, [call], [observe(answer, call)]).status == "right" for call in calls)
+        all(judge(bare, [call], [observe(answer, call)], look).status == "right" for call in calls)
         for calls in calls_of_seeds
     )
 
 
 @dataclass
 class Result:
-    """What became of the mutants of one origin. lucky: right for some seeds, not for all."""
+    """What became of the mutants of a right answer. lucky: right for some seeds, not for all."""
 
-    exercise: str
-    origin: str
+    known: frozenset[str]  # texts of those that are listed as equivalent
     count: int
     survivors: list[Mutant]
     lucky: list[Mutant]
-    seconds: float
 
     @property
     def holes(self) -> list[Mutant]:
-        known = equivalents(self.exercise, self.origin)
-        return [mutant for mutant in self.survivors if not any(fits(mutant.text, text) for text in known)]
+        return [mutant for mutant in self.survivors if not any(fits(mutant.text, text) for text in self.known)]
 
     @property
     def stale(self) -> set[str]:
         """Texts listed as equivalent that no survivor has: no longer made, or no longer right."""
-        known, left = equivalents(self.exercise, self.origin), [mutant.text for mutant in self.survivors]
-        return {text for text in known if not any(fits(found, text) for found in left)}
-
-
-@contextlib.contextmanager
-def reference_asked_once():
-    """A judge asks the reference anew for each answer; among the thousands here, once for each call will do."""
-    judge_module = sys.modules[judge.__module__]
-    known, ask = {}, judge_module.observe
-
-    def remembered(answer, call):
-        if id(call) not in known:
-            known[id(call)] = call, ask(answer, call)  # with the call, so that its id is not given to another one
-        return known[id(call)][1]
-
-    judge_module.observe = remembered
-    try:
-        yield
-    finally:
-        judge_module.observe = ask
+        return {text for text in self.known if not any(fits(mutant.text, text) for mutant in self.survivors)}
 
 
 def run(
-    exercise: Exercise, origin: Origin, seeds=SEEDS, listed: bool = True, all_seeds: bool = False, seconds: float = 5
+    exercise: Exercise,
+    right: Callable,
+    known: frozenset[str] = frozenset(),
+    *,
+    listed: bool = True,
+    all_seeds: bool = False,
+    seconds: float = 5,
 ) -> Result:
-    """Judges the mutants of one origin, each for at most so many seconds.
+    """Judges the mutants of a right answer, each for at most so many seconds.
 
-    listed:    False takes the listed equivalents for survivors; they are what takes longest.
+    known:     texts of mutants that are listed as equivalent.
+    listed:    False takes these for survivors; they are what takes longest.
     all_seeds: goes on when a seed has refused one, to find the lucky.
     """
-    with reference_asked_once():
-        return _run(exercise, origin, seeds, listed, all_seeds, seconds)
-
-
-def _run(exercise: Exercise, origin: Origin, seeds, listed: bool, all_seeds: bool, seconds: float) -> Result:
-    start = time.perf_counter()
-    calls_of_seeds, known = drawn(exercise, seeds), equivalents(exercise.name, origin.label)
+    calls_of_seeds, look = drawn(exercise), remembering()
     training = [call for call in draw_calls(exercise, 0) if call.train]
-    result = Result(exercise.name, origin.label, 0, [], [], 0.0)
-    for mutant, sources in origin.mutants(
-        not_asked(exercise.name, origin.label), exercise.name not in WITHOUT_GRADIENTS
-    ):
+    result = Result(known, 0, [], [])
+    for mutant in mutants(program_of(right), exercise.name not in WITHOUT_GRADIENTS):
         result.count += 1
         if not listed and any(fits(mutant.text, text) for text in known):
             result.survivors.append(mutant)
             continue
         try:
             with at_most(seconds):
-                taken = _taken(exercise, origin, sources, calls_of_seeds, all_seeds)
+                taken = _taken(exercise, right, mutant, calls_of_seeds, all_seeds, look)
             if taken and training:
                 with at_most(12 * seconds):
-                    taken *= _taken(exercise, origin, sources, [training], all_seeds)
+                    taken *= _taken(exercise, right, mutant, [training], all_seeds, look)
         except TooLong:
             taken = 0
-        if taken == len(seeds):
+        if taken == len(SEEDS):
             result.survivors.append(mutant)
         elif taken:
             result.lucky.append(mutant)
-    result.seconds = time.perf_counter() - start
     return result
 
 
-def _taken(exercise: Exercise, origin: Origin, sources, calls_of_seeds: list[list], all_seeds: bool) -> int:
+def _taken(exercise: Exercise, right: Callable, mutant: Mutant, calls_of_seeds: list[list], all_seeds, look) -> int:
     try:
         with contextlib.redirect_stdout(None), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            answer = origin.made(sources)
-            first = seeds_taken(exercise, answer, calls_of_seeds[:1])
-            return first + seeds_taken(exercise, answer, calls_of_seeds[1:]) if first or all_seeds else 0
+            answer = answer_from(mutant.source, right)
+            first = seeds_taken(exercise, answer, calls_of_seeds[:1], look)
+            return first + seeds_taken(exercise, answer, calls_of_seeds[1:], look) if first or all_seeds else 0
     except Exception:  # broken where it is defined
         return 0
-
-
-def chosen(words: list[str]) -> list[Exercise]:
-    found = [] if words else list(EXERCISES.values())
-    for word in words:
-        if word.isdigit():
-            found += importlib.import_module(f"course_lib.check.exercises.e{word}").EXERCISES
-        else:
-            found.append(EXERCISES[word])
-    return found
 
 
 def main() -> None:
     torch.set_num_threads(1)
     words = [word for word in sys.argv[1:] if word != "variants"]
     left = []
-    print(
-        f"{'exercise':<22}{'origin':<11}{'mutants':>8}{'killed':>8}{'lucky':>7}{'equivalent':>12}{'holes':>7}{'seconds':>9}"
-    )
-    for exercise in chosen(words):
-        for origin in origins(exercise) + (origins_of_variants(exercise) if "variants" in sys.argv else []):
-            if seeds_taken(exercise, origin.made(origin.sources), drawn(exercise)) < len(SEEDS):
-                print(f"{exercise.name:<22}{origin.label:<11} is refused as it stands")
+    print(f"{'exercise':<22}{'answer':<30}{'mutants':>8}{'killed':>8}{'lucky':>7}{'same':>6}{'holes':>7}{'seconds':>9}")
+    for exercise in EXERCISES.values():
+        if words and exercise.name not in words and exercise.lesson[:2] not in words:
+            continue
+        answers = [(exercise.reference, equivalents(exercise.name))]
+        if "variants" in sys.argv:
+            answers += [(variant, frozenset()) for variant in VARIANTS[exercise.name]]
+        for right, known in answers:
+            start, name = time.perf_counter(), f"{exercise.name}, {right.__name__}"
+            if seeds_taken(exercise, right, drawn(exercise)) < len(SEEDS):
+                print(f"{name} is refused as it stands")
                 continue
-            result = run(exercise, origin, all_seeds=True)
-            left += [f"HOLE {exercise.name}, {origin.label}: {mutant}" for mutant in result.holes]
-            left += [f"lucky {exercise.name}, {origin.label}: {mutant}" for mutant in result.lucky]
-            left += [f"STALE {exercise.name}, {origin.label}: {text}" for text in sorted(result.stale)]
+            result = run(exercise, right, known, all_seeds=True)
+            left += [f"HOLE {name}: {mutant}" for mutant in result.holes]
+            left += [f"lucky {name}: {mutant}" for mutant in result.lucky]
+            left += [f"STALE {name}: {text}" for text in sorted(result.stale)]
+            same = len(result.survivors) - len(result.holes)
             killed = result.count - len(result.survivors) - len(result.lucky)
-            counts = (
-                f"{result.count:>8}{killed:>8}{len(result.lucky):>7}{len(result.survivors) - len(result.holes):>12}"
-            )
-            print(
-                f"{exercise.name:<22}{origin.label:<11}{counts}{len(result.holes):>7}{result.seconds:>9.1f}", flush=True
-            )
+            counts = f"{result.count:>8}{killed:>8}{len(result.lucky):>7}{same:>6}{len(result.holes):>7}"
+            print(f"{exercise.name:<22}{right.__name__:<30}{counts}{time.perf_counter() - start:>9.1f}", flush=True)
     print("\n".join(left))
 
 
