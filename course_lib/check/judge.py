@@ -15,18 +15,18 @@ from course_lib.check.observe import Call, Observation, Raised, observe
 class Mistake:
     """A wrong answer that learners give, ready to run, and what to tell somebody who gave it.
 
-    origin:  where it was met: "zoo 21", "lesson 04", "mutation" ...
     planted: the program that the exercise hands out to be mended; who still has it has not begun.
+    change:  how it was made of the right answer, as `author` reads it.
     """
 
     answer: Callable
     message: str
-    origin: str
     planted: bool = False
+    change: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
-        return self.answer.__name__
+        return " & ".join(self.change) or self.answer.__name__
 
 
 def as_observed(call: Call, seen: Observation) -> Observation:
@@ -52,6 +52,7 @@ class Exercise:
     mistakes: tuple[Mistake, ...]
     hints: tuple[str, str, str]  # a question, the concept, near-code
     points: int = 1
+    place: int = 0  # among the answers of its lesson
     view: Callable[[Call, Observation], Observation] = as_observed
     picture: Callable | None = None
     allowance: tuple[float, float] = (1e-4, 1e-5)
@@ -101,13 +102,24 @@ def draw_calls(exercise: Exercise, seed: int) -> list[Call]:
     return exercise.draw(Generator().manual_seed(seed))
 
 
+def remembering() -> Callable:
+    """`observe` with a memory, for who judges many answers by the same calls."""
+    memory = {}
+
+    def look(answer, call: Call) -> Observation:
+        if (answer, id(call)) not in memory:
+            memory[answer, id(call)] = call, observe(answer, call)  # with the call, whose id is nobody else's then
+        return memory[answer, id(call)][1]
+
+    return look
+
+
 def judge(
     exercise: Exercise, calls: list[Call], observations: list[Observation], look: Callable | None = None
 ) -> Verdict:
     """The verdict on an answer from what `observe` saw in each of the calls. Runs no code of the learner's.
 
-    look: `observe`, or what gives the same for the reference and the known mistakes: a memory, for a grader that asks
-    many answers with the same calls.
+    look: `observe`, or what gives the same for the reference and the known mistakes, as `remembering` does.
     """
     look = look or observe
     with warnings.catch_warnings():
