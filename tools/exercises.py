@@ -25,6 +25,7 @@ sys.path.insert(0, str(PROJECT))
 
 from nbformat.validator import iter_validate  # noqa: E402
 
+from course_lib import files  # noqa: E402
 from course_lib.check.author import planted_in, text_of  # noqa: E402
 from course_lib.check.exercises import EXERCISES  # noqa: E402
 from course_lib.check.judge import Exercise  # noqa: E402
@@ -62,7 +63,7 @@ def main(
             print(f"{name} removed: it has no solution any more")
         else:
             path.parent.mkdir(exist_ok=True)
-            path.write_text(notebooks[path], encoding="utf-8", newline="\n")
+            files.write(path, notebooks[path])
             print(f"{name} written")
     return status
 

@@ -20,7 +20,6 @@ from course_lib.data.formats import DataError
 
 __all__ = ["DataError", "Dataset", "Speech", "load", "load_speech"]
 PROJECT = Path(__file__).resolve().parents[2]
-_mnist_sample = samples.mnist  # until exercise 07 calls it by this name
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
-from course_lib import data
 from course_lib.check.author import Call, Observation, exercise, number
+from course_lib.data import samples
 
 
 def VectorQuantize(**options):
@@ -38,12 +38,7 @@ class LibraryVQVAE(nn.Module):
         )
         self.vq = VectorQuantize(dim=vector_dim, codebook_size=codebook_size, decay=0.8, commitment_weight=1.0)
         self.decoder = nn.Sequential(
-            nn.Linear(size, 300),
-            nn.LeakyReLU(),
-            nn.Linear(300, 300),
-            nn.LeakyReLU(),
-            nn.Linear(300, input_dim),
-            nn.Sigmoid(),
+            nn.Linear(size, 300), nn.LeakyReLU(), nn.Linear(300, 300), nn.LeakyReLU(), nn.Linear(300, input_dim)
         )
         ### END SOLUTION
 
@@ -51,7 +46,7 @@ class LibraryVQVAE(nn.Module):
         ### BEGIN SOLUTION
         latents = self.encoder(x).unflatten(1, self.shape)  # (B, L, D)
         quantized, codes, loss = self.vq(latents)  # (B, L, D), (B, L), ()
-        return self.decoder(quantized.flatten(1)), codes, loss
+        return self.decoder(quantized.flatten(1)).sigmoid(), codes, loss
         ### END SOLUTION
 
 
@@ -92,7 +87,7 @@ def draw(generator: Generator) -> list[Call]:
 @cache
 def zeros_and_ones() -> Tensor:
     """(n, 100): the embedded sample's zeros and ones, without their margins, at 10 x 10 pixels."""
-    images, labels, _, _ = data._mnist_sample()
+    images, labels, _, _ = samples.mnist()
     cropped = images[labels < 2, None, 4:24, 4:24].float() / 255  # (n, 1, 20, 20)
     return F.avg_pool2d(cropped, 2).flatten(1)
 
@@ -220,9 +215,9 @@ self.vq(latents) -> self.vq(latents, freeze_codebook=True)  # mutation
 quantized.flatten(1) -> latents.flatten(1)
     the decoder gets the encoder's output and can go around the codebook: with one single code for everything, its
     images still differ
-nn.Sigmoid(), ->
+.sigmoid() ->
     pixels leave [0, 1]: what should the decoder's last step be?
-nn.Sigmoid() -> nn.Softmax(1)  # mutation
+.sigmoid() -> .softmax(1)  # mutation
     softmax makes the pixels of an image add up to 1: each pixel by itself is to lie between 0 and 1
 .unflatten(1, self.shape) -> .reshape(self.shape[0], len(x), self.shape[1]).transpose(0, 1)  # zoo 4
     numbers of different images are mixed: the encoder gives one row for each image, so the batch axis is the first one
@@ -233,15 +228,16 @@ self.shape = latents_per_image, vector_dim -> self.shape = vector_dim, latents_p
 dim=vector_dim -> dim=size
 .unflatten(1, self.shape) ->
     the whole image became one vector with one code: cut the encoder's row into latents_per_image vectors first
-return self.decoder(quantized.flatten(1)), codes.flatten(), loss
+return self.decoder(quantized.flatten(1)).sigmoid(), codes.flatten(), loss
     codes have one row for each image, (B, L); these are flat
-return self.decoder(quantized.flatten(1)), codes
+return self.decoder(quantized.flatten(1)).sigmoid(), codes
     two results came: the layer's loss is missing
-return self.decoder(quantized.flatten(1)), codes, x.new_zeros(())
+return self.decoder(quantized.flatten(1)).sigmoid(), codes, x.new_zeros(())
     the loss does not come from the layer: nobody holds the encoder to its codes
-return self.decoder(quantized.flatten(1)), codes, loss.detach()
+return self.decoder(quantized.flatten(1)).sigmoid(), codes, loss.detach()
     no gradient comes from the loss: its graph was cut, or its weight is 0
-reconstruction = self.decoder(quantized.flatten(1))\nreturn reconstruction, codes, loss + F.mse_loss(reconstruction, x)
+return self.decoder(quantized.flatten(1)).sigmoid() -> x_ = self.decoder(quantized.flatten(1)).sigmoid()\nreturn x_
+return x_, codes, loss + F.mse_loss(x_, x)
     the loss holds more than the layer's: the reconstruction error is added by the training step, not by the model
 return x, codes, loss
     this is x, not a reconstruction: which variable does the return line name?
@@ -253,9 +249,9 @@ quantized.flatten(1) -> self.vq.codebook[codes].flatten(1)  # zoo 25
 self.vq = VectorQuantize( -> self.options = dict(
 self.vq(latents) -> VectorQuantize(**self.options).to(x.device).train(self.training)(latents)
     the model keeps no codebook: a layer made in forward starts anew with each batch
-return self.decoder(quantized.flatten(1)), loss, codes
+return self.decoder(quantized.flatten(1)).sigmoid(), loss, codes
     codes and loss have changed places: reconstruction, codes, loss is the order
-return codes, self.decoder(quantized.flatten(1)), loss
+return codes, self.decoder(quantized.flatten(1)).sigmoid(), loss
     codes and reconstruction have changed places: reconstruction, codes, loss is the order
 return quantized, codes, loss
     these are the quantised vectors: they have not been through the decoder yet
@@ -269,7 +265,7 @@ latents = self.encoder -> self.train()\nlatents = self.encoder  # zoo 22
 
 def picture(axes, answer) -> None:
     """Trains on the embedded sample for some seconds; above, eight of its test digits, below, what came back."""
-    images, _, tests, _ = data._mnist_sample()
+    images, _, tests, _ = samples.mnist()
     images, tests = images.flatten(1).float() / 255, tests.flatten(1).float() / 255
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

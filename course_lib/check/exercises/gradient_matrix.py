@@ -119,7 +119,7 @@ gradient is not None and bool(gradient.any()) -> True
 
 def picture(axes, answer):
     """The 27 cells, one row for each trick and loss, one column for each part."""
-    from course_lib import plots  # here, as a check must not wait for matplotlib
+    from course_lib.lesson import plots  # here, as a check must not wait for matplotlib
 
     matrix = answer()
     rows = [f"{loss}/{trick}" for trick in TRICKS for loss in LOSSES]

@@ -83,7 +83,7 @@ def picture(axes, answer):
     """Regions of the plane in the colours of the codes that `answer` gives them."""
     from matplotlib.colors import to_rgb  # here, as a check must not wait for it
 
-    from course_lib.plots import CODE_COLOURS
+    from course_lib.lesson.plots import CODE_COLOURS
 
     corners = [[0.3, 0.4], [0.8, 1.5], [1.7, 1.7], [1.0, 0.9], [1.6, 0.3], [0.3, 1.1], [1.5, 1.1]]
     codebook, side = torch.tensor(corners), torch.linspace(0, 2, 61)

@@ -58,7 +58,7 @@ latents.data.copy_(quantized); return latents
 
 def picture(axes, answer):
     """Three latents and their codes; the loss pulls every value upwards. Who moves?"""
-    from course_lib import plots  # here, as a check must not wait for matplotlib
+    from course_lib.lesson import plots  # here, as a check must not wait for matplotlib
 
     latents = torch.tensor([[0.3, 0.6], [1.5, 0.2], [2.2, 0.9]], requires_grad=True)  # (3, 2)
     quantized = torch.tensor([[0.0, 0.0], [1.0, 0.6], [2.9, 0.4]], requires_grad=True)  # (3, 2)
