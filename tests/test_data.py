@@ -8,6 +8,7 @@ import gzip
 import hashlib
 import http.server
 import io
+import logging
 import os
 import pickle
 import shutil
@@ -22,6 +23,7 @@ from pathlib import Path
 from unittest import mock
 
 import numpy as np
+import pooch
 import pytest
 import torch
 import torch.nn.functional as F
@@ -462,7 +464,7 @@ def test_recordings_of_another_kind(tmp_path, capsys, change, words):
 def test_recordings_that_are_broken_are_named(tmp_path, capsys):
     folder = write_recordings(tmp_path)
     sound = (folder / "7_bo_9.wav").read_bytes()
-    for broken in (b"", b"RIFF", sound[:30], sound[:-1], b"x" * 100):
+    for broken in (b"", b"RIFF", sound[:30], sound[:-1], sound[:-2], b"x" * 100):
         (folder / "7_bo_9.wav").write_bytes(broken)
         refused("speech", tmp_path, capsys, str(folder / "7_bo_9.wav"), "call again")
     (folder / "7_bo_9.wav").rename(folder / "seven.wav")
@@ -560,14 +562,17 @@ def one_line(capsys, *words):
     assert str(Path(tempfile.gettempdir())) not in out and str(Path.home()) not in out
 
 
-def test_download(tmp_path, remote, capsys):
+def test_download(tmp_path, remote, capsys, monkeypatch):
     name, server = remote
     root = tmp_path / "new" / "folder"
+    handler, log = logging.Handler(), []
+    handler.emit = log.append
+    monkeypatch.setattr(pooch.get_logger(), "handlers", [handler])
     dataset = data.load(name, root)
     assert same(dataset, ARRAYS[name]) and dataset.source == "download"
     streams = capsys.readouterr()
     assert streams.out.count("\n") == 1 and "Downloading" in streams.out and "MB" in streams.out
-    assert str(tmp_path) not in streams.out + streams.err  # lessons are shared with their outputs
+    assert str(tmp_path) not in streams.out + streams.err and not log  # lessons are shared with their outputs
     assert [path.name for path in root.iterdir()] == [{"mnist": "MNIST", "cifar10": "cifar-10-batches-py"}[name]]
     count = len(server.requests)
     again = data.load(name, root)
