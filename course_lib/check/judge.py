@@ -41,7 +41,7 @@ class Exercise:
     draw:      from a generator, the calls to make. The first are the plainest: the first difference is what is shown.
     view:      from a call and what was observed, what is compared: where many results are right (random draws, codes
                whose distances agree up to rounding), the properties that all of them share.
-    picture:   from an empty matplotlib axes and an answer, draws what the answer does, where that says more than numbers.
+    picture:   from an empty matplotlib axes and an answer, draws what the answer does, where that says more.
     allowance: (rtol, atol) of floating-point comparisons.
     """
 
@@ -214,7 +214,7 @@ def _differences(came: Observation, wanted: Observation, allowance):
 
 
 def _agree(came, wanted, rtol: float, atol: float) -> bool:
-    """Whether two numbers, or two values of another kind, are the same; a tensor of one element will do for a number."""
+    """Whether two numbers, or two values of another kind, are the same; a tensor of one element is a number."""
     if isinstance(came, Tensor) and came.numel() == 1 and type(wanted) in (int, float):
         came = came.item()
     if not {type(came), type(wanted)} <= {int, float}:

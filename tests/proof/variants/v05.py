@@ -101,10 +101,9 @@ def gradients_set_to_zero():
                 part.zero_grad(set_to_none=False)
             x = encoder(images)
             q = table((x.unsqueeze(1) - table.weight).square().sum(-1).argmin(1))
+            given = q if trick == "q" else q.detach()
             if trick == "straight-through":
                 given = x + (q - x).detach()
-            else:
-                given = q if trick == "q" else q.detach()
             if loss == "reconstruction":
                 value = ((decoder(given) - images) ** 2).mean()
             elif loss == "codebook":
