@@ -11,10 +11,10 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell
+from variants import VARIANTS
 
 from course_lib.check.exercises import EXERCISES
-from course_lib.check.judge import draw_calls, judge
-from course_lib.check.observe import observe
+from course_lib.check.judge import draw_calls, judge, remembering
 
 PROJECT = Path(__file__).parent.parent
 SOLUTIONS = sorted((PROJECT / "solutions").glob("*.ipynb"))
@@ -81,35 +81,16 @@ def answers_in(path: Path) -> dict:
     return space
 
 
-@pytest.fixture(autouse=True, scope="module")
-def seen():
-    """`observe`, for the judge too, with a memory: a judge looks at the same mistakes for every answer."""
-    kept = {}
-
-    def remembering(answer, call):
-        if (answer, id(call)) not in kept:
-            kept[answer, id(call)] = observe(answer, call)
-        return kept[answer, id(call)]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(importlib.import_module("course_lib.check.judge"), "observe", remembering)
-        yield remembering
-
-
 @functools.cache
-def drawn(name: str, seed: int) -> list:
-    return draw_calls(EXERCISES[name], seed)
+def draws_of(name: str) -> list[tuple]:
+    """Calls, and the memory of what was observed in them, for two seeds; many are the proof's."""
+    exercise = EXERCISES[name]
+    return [(draw_calls(exercise, seed), remembering()) for seed in range(1 if exercise.slow else 2)]
 
 
-@pytest.fixture
-def verdicts(seen, exercise):
-    """The verdicts on an answer, for some seeds; many are the proof's."""
-
-    def run(answer) -> list:
-        calls = [drawn(exercise.name, seed) for seed in range(1 if exercise.slow else 2)]
-        return [judge(exercise, these, [seen(answer, call) for call in these]) for these in calls]
-
-    return run
+def verdicts(exercise, answer) -> list:
+    draws = draws_of(exercise.name)
+    return [judge(exercise, calls, [look(answer, call) for call in calls], look) for calls, look in draws]
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -120,22 +101,29 @@ def test_every_answer_of_the_design_is_there():
     assert not set(DESIGNED) - EXERCISES.keys()
 
 
-def test_untouched_stub_is_not_attempted(exercise, verdicts):
-    for found in verdicts(answers_in(PROJECT / "exercises" / f"{exercise.lesson}.ipynb")[exercise.name]):
-        assert (found.status, found.score) == ("not attempted", 0), found
+def test_untouched_stub_is_not_attempted(exercise):
+    stub = answers_in(PROJECT / "exercises" / f"{exercise.lesson}.ipynb")[exercise.name]
+    assert {(verdict.status, verdict.score) for verdict in verdicts(exercise, stub)} == {("not attempted", 0)}
 
 
-def test_solution_is_right(exercise, verdicts):
-    for found in verdicts(answers_in(PROJECT / exercise.solution)[exercise.name]):
-        assert (found.status, found.score) == ("right", 1), found
+def test_solution_is_right(exercise):
+    for verdict in verdicts(exercise, answers_in(PROJECT / exercise.solution)[exercise.name]):
+        assert (verdict.status, verdict.score) == ("right", 1), verdict
 
 
-def test_each_known_mistake_is_refused_in_its_own_words(exercise, verdicts):
+def test_right_answers_in_other_styles_are_right(exercise):
+    assert VARIANTS.get(exercise.name), f"no variants of {exercise.name} in tests/proof/variants"
+    for variant in VARIANTS[exercise.name]:
+        for verdict in verdicts(exercise, variant):
+            assert (verdict.status, verdict.score) == ("right", 1), (variant.__name__, verdict)
+
+
+def test_each_known_mistake_is_refused_in_its_own_words(exercise):
     for mistake in exercise.mistakes:
-        for found in verdicts(mistake.answer):
-            assert found.status != "right" and found.score < 1, (mistake.name, found)
-            assert found.mistake is mistake and found.certain, (mistake.name, found)
-    assert len({mistake.message for mistake in exercise.mistakes}) == len(exercise.mistakes)
+        for verdict in verdicts(exercise, mistake.answer):
+            assert verdict.status != "right" and verdict.score < 1, (mistake.name, verdict)
+            assert verdict.mistake is mistake and verdict.certain, (mistake.name, verdict)
+    assert len({mistake.message for mistake in exercise.mistakes}) == len(exercise.mistakes) > 0
 
 
 def test_there_are_three_hints(exercise):

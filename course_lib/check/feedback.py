@@ -58,8 +58,8 @@ CAUSES = {  # what PyTorch says of slips that any answer can have -> what to do 
         "numbers of two dtypes meet: .to(x.dtype) of one of them, or x.new_zeros(...) in place of torch.zeros(...)",
     ),
     "must match the size of tensor": (
-        "two shapes do not fit; where every row is to meet every other, one of them needs an axis of length 1: unsqueeze, "
-        "[:, None] or keepdim=True"
+        "two shapes do not fit; where every row is to meet every other, one of them needs an axis of length 1: "
+        "unsqueeze, [:, None] or keepdim=True"
     ),
     "long int !=": (
         "whole numbers, from one_hot or bincount, meet floating-point ones: .to(x.dtype) makes them the same"
