@@ -38,7 +38,7 @@ def rows_of(exercise: Exercise, verdict: Verdict, hints_taken: int) -> list[tupl
         if verdict.mistake:
             rows.append(("the cause" if verdict.certain else "likely cause", verdict.mistake.message))
         elif verdict.raised:
-            rows += [("likely cause", cause) for said, cause in CAUSES.items() if said in verdict.raised.message]
+            rows += [("likely cause", cause) for words, cause in CAUSES.items() if words in verdict.raised.message]
         held = [part for part, holds in verdict.parts.items() if holds]
         if held and verdict.score:
             rows.append(("holds", ", ".join(held)))
@@ -75,10 +75,10 @@ def what_next(exercise: Exercise, hints_taken: int) -> str:
 
 
 def title_of(exercise: Exercise, verdict: Verdict) -> str:
-    said = {"right": "right", "not attempted": "not attempted yet", "raised": "your code raised an error"}
+    titles = {"right": "right", "not attempted": "not attempted yet", "raised": "your code raised an error"}
     if verdict.mistake and verdict.mistake.planted and verdict.certain:
         return f"{exercise.name}: the fault is still there"
-    return f"{exercise.name}: {said.get(verdict.status, 'not yet')}"
+    return f"{exercise.name}: {titles.get(verdict.status, 'not yet')}"
 
 
 def as_text(title: str, rows: list[tuple[str, str]], progress: str) -> str:

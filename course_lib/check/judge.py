@@ -29,9 +29,9 @@ class Mistake:
         return " & ".join(self.change) or self.answer.__name__
 
 
-def as_observed(call: Call, seen: Observation) -> Observation:
+def as_observed(call: Call, observation: Observation) -> Observation:
     """The usual `Exercise.view`: everything, as it is."""
-    return seen
+    return observation
 
 
 @dataclass(frozen=True)
@@ -124,16 +124,16 @@ def judge(
     look = look or observe
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        raised = [seen.get("raised") for seen in observations]
+        raised = [observation.get("raised") for observation in observations]
         if raised[0] is not None and raised[0].is_stub:
             return Verdict("not attempted", {call.part: False for call in calls})
         wanted = [_viewed(exercise, call, look(exercise.reference, call)) for call in calls]
-        came = [_viewed(exercise, call, seen) for call, seen in zip(calls, observations)]
+        came = [_viewed(exercise, call, observation) for call, observation in zip(calls, observations)]
         faults = [list(_differences(*pair, exercise.allowance)) for pair in zip(came, wanted)]
         parts = _parts(calls, wanted)
-        for call, seen, differences in zip(calls, wanted, faults):
+        for call, observation, differences in zip(calls, wanted, faults):
             if any(difference.problem == "raised" for difference in differences):
-                parts |= dict.fromkeys(_parts([call], [seen]), False)
+                parts |= dict.fromkeys(_parts([call], [observation]), False)
             else:
                 parts |= {_part(call, difference.what): False for difference in differences}
         if not any(faults):
@@ -144,15 +144,15 @@ def judge(
     return Verdict(status, parts, calls[first], faults[first][0], mistake, certain, raised[first])
 
 
-def _viewed(exercise: Exercise, call: Call, seen: Observation) -> Observation:
+def _viewed(exercise: Exercise, call: Call, observation: Observation) -> Observation:
     """A view reads results that may be of any kind and shape; where it cannot, they are compared as they are."""
-    if "raised" in seen:
-        raised = seen["raised"]  # the same error is one with the same words: a slip of the pen is not a known mistake
+    if "raised" in observation:
+        raised = observation["raised"]  # errors are the same whose words are: a slip of the pen is no known mistake
         return {"raised": f"{raised.kind}: {re.sub('[0-9]+', '#', raised.message)}"}
     try:
-        return exercise.view(call, dict(seen))
+        return exercise.view(call, dict(observation))
     except Exception:
-        return seen
+        return observation
 
 
 def _part(call: Call, what: str) -> str:
@@ -165,7 +165,7 @@ def _part(call: Call, what: str) -> str:
 
 def _parts(calls: list[Call], wanted: list[Observation]) -> dict[str, bool]:
     """Every part of the mark, in the order in which the calls look at it."""
-    return {_part(call, what): True for call, seen in zip(calls, wanted) for what in ["", *seen]}
+    return {_part(call, what): True for call, observation in zip(calls, wanted) for what in ["", *observation]}
 
 
 def _explain(exercise: Exercise, calls: list[Call], came: list[Observation], faults: list[list[Difference]], look):
@@ -178,8 +178,8 @@ def _explain(exercise: Exercise, calls: list[Call], came: list[Observation], fau
     likely = None
 
     def does(mistake: Mistake, indices: list[int]) -> bool:
-        seen = ((_viewed(exercise, calls[i], look(mistake.answer, calls[i])), came[i]) for i in indices)
-        return all(_same(*pair, exercise.allowance) for pair in seen)
+        pairs = ((_viewed(exercise, calls[i], look(mistake.answer, calls[i])), came[i]) for i in indices)
+        return all(_same(*pair, exercise.allowance) for pair in pairs)
 
     for mistake in exercise.mistakes:
         if not does(mistake, [*before, first]):
