@@ -1,6 +1,7 @@
 """That the checks are right: they take every right answer, refuse every known mistake by name, and see small changes.
 
-`make proof` runs it with CHECK_SEEDS=100: inputs are drawn a hundred times, where one check draws them once.
+`make proof` runs it with CHECK_SEEDS=100: inputs are drawn a hundred times, where one check draws them once. What has
+the mark `proof` is asked there alone; tests/test_exercises.py asks the same of two draws.
 """
 
 import os
@@ -16,7 +17,6 @@ from course_lib.check.exercises import EXERCISES
 from course_lib.check.judge import Exercise, draw_calls, judge, remembering
 from course_lib.check.observe import observe
 
-pytestmark = pytest.mark.proof
 SEEDS = int(os.environ.get("CHECK_SEEDS", 3))
 
 
@@ -39,6 +39,7 @@ def draws_of(exercise: Exercise) -> list[list]:
     return [draw_calls(exercise, seed) for seed in range(min(SEEDS, 3) if exercise.slow else SEEDS)]
 
 
+@pytest.mark.proof
 def test_right_answers_are_taken(exercise):
     for seed, calls in enumerate(draws_of(exercise)):
         look = remembering()
@@ -48,6 +49,7 @@ def test_right_answers_are_taken(exercise):
             assert verdict.score == 1, (answer.__name__, seed, verdict.parts)
 
 
+@pytest.mark.proof
 def test_known_mistakes_are_refused_by_name(exercise):
     for seed, calls in enumerate(draws_of(exercise)):
         look = remembering()
@@ -60,6 +62,7 @@ def test_known_mistakes_are_refused_by_name(exercise):
             assert verdict.score < 1, (mistake.name, seed, verdict.parts)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="Windows cannot stop a mutant that loops")
 def test_mutants_are_refused(exercise):
     """A new survivor: a hole in the check (draw another call), or the same behaviour (list it, with the reason)."""
