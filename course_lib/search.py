@@ -13,33 +13,29 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-SCORES_AT_ONCE = {"cpu": 2**19, "cuda": 2**26}  # of the N x K; on a CPU few enough to stay in its caches
+SCORES_AT_ONCE = {"cpu": 2**20, "cuda": 2**26}  # of the N x K; on a CPU few enough to stay in its caches
+LEAST_ROWS = 256  # with fewer at once, a product is slow
 GROUP = 64  # scores whose lowest is found together
 
 
 def nearest(flat: Tensor, codebook: Tensor, exact: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
     """(N, D), (K, D) of one dtype -> (N,) int64. `exact` gives the same, slowly, for the rows that are hard to tell."""
     missing = -len(codebook) % GROUP  # codes that fill the last group, infinitely far away
-    right = F.pad(-2 * codebook, (0, 0, 0, missing)).T  # (D, K rounded up)
-    squares = F.pad(codebook.square().sum(dim=1), (0, missing), value=float("inf"))  # (K rounded up,)
-    rows = max(1, SCORES_AT_ONCE.get(flat.device.type, 2**24) // len(squares))
-    buffer = flat.new_empty(min(rows, len(flat)), len(squares))  # written anew for each block
+    right = F.pad(codebook, (0, 0, 0, missing)).T  # (D, K rounded up)
+    lengths = F.pad(codebook.square().sum(dim=1), (0, missing), value=float("inf"))  # |e|^2, (K rounded up,)
+    rows = max(LEAST_ROWS, SCORES_AT_ONCE.get(flat.device.type, 2**24) // len(lengths))
+    buffer = flat.new_empty(min(rows, len(flat)), len(lengths))  # written anew for each block
     blocks = []
     for block in flat.split(rows):
-        scores = torch.addmm(squares, block, right, out=buffer[: len(block)])  # (rows, K rounded up)
-        lowest, second, codes = _two_lowest(scores)
-        blocks.append((codes, _sure(block, lowest, second)))
-    codes, sure = map(torch.cat, zip(*blocks))  # (N,), (N,)
+        scores = torch.addmm(lengths, block, right, alpha=-2, out=buffer[: len(block)])  # (rows, K rounded up)
+        blocks.append(_two_lowest(scores))
+    lowest, second, codes = map(torch.cat, zip(*blocks))  # (N,), (N,), (N,)
+    squares, eps = flat.square().sum(dim=1), torch.finfo(flat.dtype).eps  # |x|^2, (N,)
+    sure = squares + lowest > 1e4 * eps * squares  # (N,); False too where the product overflowed
+    sure &= second - lowest > 64 * eps * (squares + lowest.abs())
     for unsure in (~sure).nonzero().flatten().split(rows):
         codes[unsure] = exact(flat[unsure], codebook)
     return codes
-
-
-def _sure(block: Tensor, lowest: Tensor, second: Tensor) -> Tensor:
-    """(n, D), (n,), (n,) -> (n,) bool: whether rounding cannot have decided. False too where the product overflowed."""
-    eps = torch.finfo(block.dtype).eps
-    squares = block.square().sum(dim=1)  # (n,)
-    return (squares + lowest > 1e4 * eps * squares) & (second - lowest > 64 * eps * (squares + lowest.abs()))
 
 
 def _two_lowest(scores: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -54,10 +50,9 @@ def _two_lowest(scores: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     groups = scores.view(-1, GROUP)  # (n * K / GROUP, GROUP)
     lows = groups.amin(dim=1).view(len(scores), -1)  # (n, K / GROUP)
     lowest, best = lows.min(dim=1, keepdim=True)  # (n, 1), (n, 1)
-    members = groups[torch.arange(0, lows.numel(), lows.shape[1]) + best.flatten()]  # (n, GROUP)
+    members = groups.index_select(0, torch.arange(0, lows.numel(), lows.shape[1]) + best.flatten())  # (n, GROUP)
     inside = members.argmin(dim=1, keepdim=True)  # (n, 1)
-    # without the lowest, the lowest is the second
-    second = torch.minimum(
-        lows.scatter_(1, best, float("inf")).amin(dim=1), members.scatter_(1, inside, float("inf")).amin(dim=1)
-    )
+    lows.scatter_(1, best, float("inf"))  # without the lowest, the lowest is the second
+    members.scatter_(1, inside, float("inf"))
+    second = torch.minimum(lows.amin(dim=1), members.amin(dim=1))  # (n,)
     return lowest.flatten(), second, (best * GROUP + inside).flatten()

@@ -570,6 +570,7 @@ def test_nearest_codes_of_the_codebook_itself():
 def small_blocks(monkeypatch):
     """Blocks of a few rows, so that small tests go through several, the last of them not full."""
     monkeypatch.setitem(search.SCORES_AT_ONCE, "cpu", 300)
+    monkeypatch.setattr(search, "LEAST_ROWS", 1)
 
 
 # 63 to 129: just below, at and above whole groups of 64 columns, which take another way
