@@ -155,9 +155,8 @@ def kmeans_init(flat: Tensor, codebook_size: int, iterations: int = 10, generato
     guards.vectors("flat", flat)
     guards.whole("codebook_size", codebook_size, at_least=1)
     guards.whole("iterations", iterations, at_least=0)
-    codebook, counts = _kmeans(
-        flat.to(torch.promote_types(flat.dtype, torch.float32)), codebook_size, iterations, generator
-    )
+    rows = flat.to(torch.promote_types(flat.dtype, torch.float32))
+    codebook, counts = _kmeans(rows, codebook_size, iterations, generator)
     return codebook.to(flat.dtype), counts
 
 

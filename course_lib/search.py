@@ -50,7 +50,8 @@ def _two_lowest(scores: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     groups = scores.view(-1, GROUP)  # (n * K / GROUP, GROUP)
     lows = groups.amin(dim=1).view(len(scores), -1)  # (n, K / GROUP)
     lowest, best = lows.min(dim=1, keepdim=True)  # (n, 1), (n, 1)
-    members = groups.index_select(0, torch.arange(0, lows.numel(), lows.shape[1]) + best.flatten())  # (n, GROUP)
+    before = torch.arange(0, lows.numel(), lows.shape[1], device=lows.device)  # (n,), groups in the rows above
+    members = groups.index_select(0, before + best.flatten())  # (n, GROUP)
     inside = members.argmin(dim=1, keepdim=True)  # (n, 1)
     lows.scatter_(1, best, float("inf"))  # without the lowest, the lowest is the second
     members.scatter_(1, inside, float("inf"))
