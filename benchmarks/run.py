@@ -5,7 +5,6 @@ a run that fails or is broken off leaves the file of the run before.
 """
 
 import importlib.metadata
-import os
 import platform
 import re
 from datetime import date
@@ -13,19 +12,27 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import grading, layer, training
+from benchmarks import grading, layer, search, training
 from benchmarks.report import in_fresh_process
+from course_lib import files
 
-SUBJECTS = (layer, training, grading)
+SUBJECTS = (layer, search, training, grading)
 RESULTS = Path(__file__).parent / "RESULTS.md"
-PACKAGES = "torch", "vector-quantize-pytorch"
+PACKAGES = "torch", "vector-quantize-pytorch", "faiss-cpu"
+
+
+def version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
 
 
 def header() -> str:
     cpuinfo = Path("/proc/cpuinfo")
     names = re.findall(r"^model name\s*: (.*)", cpuinfo.read_text(), re.MULTILINE) if cpuinfo.exists() else []
     machine = names[0] if names else platform.processor() or platform.machine()
-    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES)
+    versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     return (
         "Written by `make bench` (benchmarks/run.py); the next run writes it anew.\n\n# Benchmarks\n\n"
         f"{date.today()}. {machine}, threads: {torch.get_num_threads()}. "
@@ -39,9 +46,7 @@ def main() -> None:
         print(f"--- {subject.__name__}", flush=True)
         sections.append(in_fresh_process(subject.report))
         print(sections[-1], flush=True)
-    part = RESULTS.with_suffix(".part")
-    part.write_text("\n\n".join(sections) + "\n", encoding="utf-8")
-    os.replace(part, RESULTS)
+    files.write(RESULTS, "\n\n".join(sections) + "\n")
 
 
 if __name__ == "__main__":

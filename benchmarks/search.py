@@ -1,7 +1,7 @@
 """The search for the nearest codes, and a whole training step with it, beside faiss and beside a bare matrix product.
 
-`python benchmarks/search.py` prints a table: CPU time on one thread, the best of many rounds in which each has a turn.
-faiss (`pip install faiss-cpu`) is the exact flat L2 index; without it, its row is left out.
+CPU time on one thread, the best of many rounds in which each has a turn. faiss is its exact flat L2 index; where it is
+not installed, its rows are left out.
 """
 
 import functools
@@ -11,6 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from benchmarks.report import table, verdict
 from course_lib.quantize import VectorQuantizerEMA, nearest_codes
 
 try:
@@ -68,31 +69,30 @@ def measure(codebook_size: int, rounds: int, latents: int = LATENTS) -> dict[str
     return best_of(sides, rounds)
 
 
-def on_one_thread(rounds: dict[int, int] = ROUNDS, latents: int = LATENTS) -> str:
-    """The table, as Markdown."""
-    threads = torch.get_num_threads()
+def report(rounds: dict[int, int] = ROUNDS, latents: int = LATENTS) -> str:
     torch.set_num_threads(1)
     if faiss:
         faiss.omp_set_num_threads(1)
-    lines = ["| codes K | what | ms | ratio | asked |", "| --- | --- | --- | --- | --- |"]
-    try:
-        for size, times in rounds.items():
-            found = measure(size, times, latents)
-            bare, step, search = found["bare product"], found["training step"], found["nearest_codes"]
-            lines.append(f"| {size} | bare product | {bare:.1f} | - | - |")
-            if faiss:
-                ratio = search / found["faiss"]
-                lines.append(f"| {size} | faiss, exact flat L2 index | {found['faiss']:.1f} | - | - |")
-                lines.append(f"| {size} | nearest_codes / faiss | {search:.1f} | {ratio:.2f} | {SEARCH_AT_MOST} |")
-            else:
-                lines.append(f"| {size} | nearest_codes | {search:.1f} | - | - |")
-            asked = STEP_AT_MOST.get(size, "-")
-            lines.append(f"| {size} | training step / bare product | {step:.1f} | {step / bare:.2f} | {asked} |")
-    finally:
-        torch.set_num_threads(threads)
-    note = "" if faiss else "\n\nfaiss is not installed: its rows are left out (`pip install faiss-cpu`)."
-    return "\n".join(lines) + note
+    rows = []
+    for size, times in rounds.items():
+        ms = measure(size, times, latents)
+        bare, search, step = ms["bare product"], ms["nearest_codes"], ms["training step"]
+        rows.append([size, "bare product", bare, "", ""])
+        if faiss:
+            ratio = search / ms["faiss"]
+            rows.append([size, "faiss", ms["faiss"], "", ""])
+            rows.append([size, "nearest_codes / faiss", search, ratio, verdict(ratio, at_most=SEARCH_AT_MOST)])
+        ratio = step / bare
+        rows.append([size, "training step / bare product", step, ratio, verdict(ratio, at_most=STEP_AT_MOST[size])])
+    rows = [[cell if cell != "" else "-" for cell in row] for row in rows]
+    return (
+        "## The search\n\nThe nearest of K codes for "
+        f"{latents:,} latents of dimension {DIM}, and a training step with it (forward, backward, moving averages): ms "
+        "of CPU time on one thread. "
+        f"{'' if faiss else 'faiss is not installed: its rows are left out. '}"
+        f"\n\n{table(['codes K', 'what', 'ms', 'ratio', 'aim'], rows)}"
+    )
 
 
 if __name__ == "__main__":
-    print(on_one_thread())
+    print(report())
