@@ -212,6 +212,8 @@ def _figures(options: argparse.Namespace) -> dict | None:
     )
     if not first:
         return None
+    if not looks:  # a run that was at its end already
+        looks.append({"update": options.updates, **evaluate(model, test_images)})
     seconds = time.perf_counter() - start - seconds_looking
     return {
         "recipe": options.recipe,
@@ -223,7 +225,7 @@ def _figures(options: argparse.Namespace) -> dict | None:
         "ranks": ranks.count(),
         "autocast": str(autocast),
         "seconds": round(seconds, 1),
-        **evaluate(model, test_images),
+        **{name: looks[-1][name] for name in ("nmse", "perplexity", "usage")},
         "looks": looks,
     }
 

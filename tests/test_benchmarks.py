@@ -62,6 +62,7 @@ def test_the_layer_in_a_tiny_setting():
     assert text.count("at most 2:") == 1 and text.count("larger half: ") == 2
 
 
+@pytest.mark.slow
 def test_peak_memory_counts_the_tensors_of_a_step():
     rows = 16_384
     peak = in_fresh_process(layer.peak_memory, "ours", 16, rows)

@@ -266,6 +266,7 @@ def test_a_run_broken_off_and_taken_up_again_ends_as_if_unbroken(tmp_path, broke
     assert [file.name for file in tmp_path.iterdir()] == ["run.pt"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="kills forked processes")
 def test_a_run_killed_at_any_moment_ends_with_the_same_weights(tmp_path):
     path, script = tmp_path / "run.pt", tmp_path / "program.py"
