@@ -75,9 +75,10 @@ bench: $(READY) $(NBGRADER) ## measure layer, search, training and grader, some 
 	$(BIN)/python -m benchmarks.run
 
 NOTEBOOKS ?= notebooks/*.ipynb
+outputs: export COURSE_PROGRESS = off
 outputs: $(READY) ## run every lesson (or NOTEBOOKS=solutions/...) and keep the outputs in the notebook, to be committed
 	$(BIN)/python -m nbconvert --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False \
-	    --ExecutePreprocessor.coalesce_streams=True $(NOTEBOOKS)
+	    $(NOTEBOOKS)
 
 COMPILE = "$(UV)" pip compile pyproject.toml $(UPGRADE) --quiet --universal --python-version 3.11 --generate-hashes \
     --no-header --no-annotate --no-emit-index-url

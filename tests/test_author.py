@@ -97,8 +97,9 @@ def test_words_and_origins_are_read():
         ("y * factor -> y\n    words", "stands there 0 times"),
         ("x -> y\n    words", "stands there"),
         ("x * factor -> x *\n    words", "invalid syntax"),
-        ("x * factor -> x", "has no words"),
-        ("return x\n    one\nreturn total -> return x\n    two", "does what"),
+        ("x * factor -> x", "has no words below it"),
+        ("    words\nreturn x\n    more", "begins with a change"),
+        ("return x\n    one\nreturn total -> return x\n    two", "makes the same program as"),
         ("-> nobody\n    words", "nobody"),
     ],
 )

@@ -112,7 +112,9 @@ def test_solution_is_right(exercise):
 
 
 def test_right_answers_in_other_styles_are_right(exercise):
-    assert VARIANTS.get(exercise.name), f"no variants of {exercise.name} in tests/proof/variants"
+    assert VARIANTS.get(exercise.name), (
+        f"write three right answers to {exercise.name} in tests/proof/variants/v{exercise.lesson[:2]}.py, in its VARIANTS"
+    )
     for variant in VARIANTS[exercise.name]:
         for verdict in verdicts(exercise, variant):
             assert (verdict.status, verdict.score) == ("right", 1), (variant.__name__, verdict)
@@ -122,7 +124,11 @@ def test_each_known_mistake_is_refused_in_its_own_words(exercise):
     for mistake in exercise.mistakes:
         for verdict in verdicts(exercise, mistake.answer):
             assert verdict.status != "right" and verdict.score < 1, (mistake.name, verdict)
-            assert verdict.mistake is mistake and verdict.certain, (mistake.name, verdict)
+            other = verdict.mistake and verdict.mistake.name
+            assert other == mistake.name, (
+                f"taken for {other}: drop one of the two, or draw a call that tells them apart"
+            )
+            assert verdict.certain, (mistake.name, verdict)
     assert len({mistake.message for mistake in exercise.mistakes}) == len(exercise.mistakes) > 0
 
 

@@ -75,7 +75,8 @@ def main(name: str, lesson: str, project: Path = PROJECT) -> int:
         print(f"there is a {path.relative_to(project)} already; the name of an answer belongs to one", file=sys.stderr)
         return 2
     number, topic = lesson.split("_", 1)
-    if solution.exists():
+    new = not solution.exists()
+    if not new:
         notebook = json.loads(solution.read_text(encoding="utf-8"))
     else:
         notebook = new_notebook(metadata={"course": {"minutes": 20}})
@@ -88,6 +89,7 @@ def main(name: str, lesson: str, project: Path = PROJECT) -> int:
     notebook["cells"] += [new_markdown_cell(f"## `{name}`\n\nWhat is asked, and a small case worked by hand."), answer]
     path.write_text(TEMPLATE.format(number=number, name=name, lesson=lesson), encoding="utf-8")
     solution.write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    print(f"{solution.relative_to(project)} {'is new' if new else 'has a cell for it at its end'}")
     print(
         f"{path.relative_to(project)}: say there what is asked; then make exercises, which writes it into the notebooks"
     )

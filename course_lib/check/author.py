@@ -52,6 +52,8 @@ def known_mistakes(right: Callable, table: str) -> tuple[Mistake, ...]:
     entries: list[tuple[list[str], list[str]]] = []  # the lines of the change, the lines of the words
     for line in filter(None, textwrap.dedent(table).splitlines()):
         at_the_margin = not line.startswith(" ")
+        if not at_the_margin and not entries:
+            raise ValueError(f"{right.__name__}: a table begins with a change, at the margin; came {line!r}")
         if at_the_margin and (not entries or entries[-1][1]):
             entries.append(([], []))
         entries[-1][0 if at_the_margin else 1].append(line.strip())
@@ -59,8 +61,10 @@ def known_mistakes(right: Callable, table: str) -> tuple[Mistake, ...]:
     for lines, words in entries:
         change = tuple(line.partition("  # ")[0].rstrip() for line in lines)
         answer, program = _changed(right, change)
-        if not words or program in programs:
-            raise ValueError(f"{right.__name__}: {change} has no words, or does what {programs.get(program)} does")
+        if not words:
+            raise ValueError(f"{right.__name__}: {change} has no words below it")
+        if program in programs:
+            raise ValueError(f"{right.__name__}: {change} makes the same program as {programs[program]}")
         programs[program] = change
         mistakes.append(Mistake(answer, " ".join(words), "planted" in lines[0].partition("  # ")[2], change))
     return tuple(mistakes)

@@ -17,6 +17,10 @@ from course_lib.check.exercises import EXERCISES
 from course_lib.check.judge import Exercise, draw_calls, judge, remembering
 from course_lib.check.observe import observe
 
+SURVIVED = (
+    "A hole in the check: draw another call. The same behaviour: list it in tests/proof/equivalents.py; a .detach() of "
+    "what nobody differentiates in WITHOUT_GRADIENTS."
+)
 SEEDS = int(os.environ.get("CHECK_SEEDS", 3))
 
 
@@ -69,7 +73,7 @@ def test_mutants_are_refused(exercise):
     assert seeds_taken(exercise, exercise.reference, drawn(exercise)) == 3, "unchanged, it is right"
     result = run(exercise, exercise.reference, equivalents(exercise.name))
     assert result.count >= 1
-    assert not result.holes, "\n".join(map(str, result.holes))
+    assert not result.holes, "\n".join([*map(str, result.holes), SURVIVED])
     assert not result.stale, "listed as equivalent, but refused or no longer made:\n" + "\n".join(sorted(result.stale))
 
 
