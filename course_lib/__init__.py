@@ -6,6 +6,7 @@ guards, ranks         what quantize refuses, and how processes that train togeth
 models                the autoencoders around a quantiser (lessons 07, 08, 10, 12)
 training, recipes     a training loop, and how the CIFAR-10 model is trained with it (lessons 07 to 14)
 priors                what is learnt of the codes afterwards (lesson 14)
-data, plots, predict  what a lesson loads and shows
+data, lesson          what a lesson loads, and what it shows: figures and predictions
+files                 a file that is written beside the old one, then takes its place
 check, grade          what an exercise is checked by, and how a class is graded
 """

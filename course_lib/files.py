@@ -16,18 +16,19 @@ def write(path: Path, content: str | bytes) -> None:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
+def replacing(path: Path, alone: bool = False) -> Iterator[BinaryIO]:
     """A new file, open for writing bytes, that takes the place of `path` at the end of the `with` block.
 
     Its folder must exist. After an error in the block, `path` is as it was and nothing is left beside it. A killed
-    process leaves `.NAME-xxxxxxxx.part`. The new file has the old one's permissions, or those of any new file.
+    process leaves `.NAME-xxxxxxxx.part`; with `alone`, where no other process writes this file, it is `.NAME.part`, which
+    the next one writes over. The new file has the old one's permissions, or those of any new file.
 
         with files.replacing(Path("checkpoint.pt")) as file:
             torch.save(state, file)
     """
-    part = path.with_name(f".{path.name}-{secrets.token_hex(4)}.part")  # another process may be writing the same file
+    part = path.with_name(f".{path.name}{'' if alone else '-' + secrets.token_hex(4)}.part")
     try:
-        with open(part, "xb") as file:
+        with open(part, "wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())  # on the disk before the name points to it, in case the power goes

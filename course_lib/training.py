@@ -1,7 +1,6 @@
 """A training loop that knows nothing of the model: the caller's `step` says what is computed and what is shown."""
 
 import math
-import os
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -11,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
-from course_lib import ranks
+from course_lib import files, ranks
 
 
 def fit(
@@ -164,15 +163,8 @@ class _Run:
             "random": _random_state(),
         }
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(path.name + ".part")
-        try:
-            with open(part, "wb") as file:
-                torch.save(state, file)
-                file.flush()
-                os.fsync(file.fileno())  # on the disk before the name points to it, in case the power goes
-            os.replace(part, path)
-        finally:
-            part.unlink(missing_ok=True)
+        with files.replacing(path, alone=True) as file:
+            torch.save(state, file)
         self.saved_at = self.update
 
     def load(self, path: Path, updates: int, device: torch.device) -> None:

@@ -112,9 +112,8 @@ def test_solution_is_right(exercise):
 
 
 def test_right_answers_in_other_styles_are_right(exercise):
-    assert VARIANTS.get(exercise.name), (
-        f"write three right answers to {exercise.name} in tests/proof/variants/v{exercise.lesson[:2]}.py, in its VARIANTS"
-    )
+    home = f"tests/proof/variants/v{exercise.lesson[:2]}.py"
+    assert VARIANTS.get(exercise.name), f"write three right answers to {exercise.name} in {home}, in its VARIANTS"
     for variant in VARIANTS[exercise.name]:
         for verdict in verdicts(exercise, variant):
             assert (verdict.status, verdict.score) == ("right", 1), (variant.__name__, verdict)

@@ -78,3 +78,11 @@ def test_permissions_are_the_old_files_or_the_users_own(path, old, wanted):
     finally:
         os.umask(umask)
     assert stat.S_IMODE(path.stat().st_mode) == wanted
+
+
+def test_who_writes_alone_writes_over_what_a_killed_process_left(tmp_path):
+    path = tmp_path / "run.pt"
+    (tmp_path / ".run.pt.part").write_bytes(b"half of a longer one")
+    with files.replacing(path, alone=True) as file:
+        file.write(b"whole")
+    assert path.read_bytes() == b"whole" and [one.name for one in tmp_path.iterdir()] == ["run.pt"]
