@@ -20,8 +20,8 @@ def replacing(path: Path, alone: bool = False) -> Iterator[BinaryIO]:
     """A new file, open for writing bytes, that takes the place of `path` at the end of the `with` block.
 
     Its folder must exist. After an error in the block, `path` is as it was and nothing is left beside it. A killed
-    process leaves `.NAME-xxxxxxxx.part`; with `alone`, where no other process writes this file, it is `.NAME.part`, which
-    the next one writes over. The new file has the old one's permissions, or those of any new file.
+    process leaves `.NAME-xxxxxxxx.part`; with `alone`, where nobody else writes this file, `.NAME.part`, which the next
+    one writes over. The new file has the old one's permissions, or those of any new file.
 
         with files.replacing(Path("checkpoint.pt")) as file:
             torch.save(state, file)
