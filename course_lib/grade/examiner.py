@@ -1,10 +1,12 @@
 """Asks an answer in a sandbox, and weighs what came of it, where no stranger's code runs."""
 
+import contextlib
 import dataclasses
 import hashlib
 import json
 import os
 import re
+import signal
 import socket
 import time
 from collections.abc import Callable
@@ -18,7 +20,7 @@ from course_lib.grade.finding import Finding, cleaned
 from course_lib.grade.given import given
 from course_lib.grade.inside import server, wire
 from course_lib.grade.inside.program import MOST_CANDIDATES
-from course_lib.grade.sandbox import Client, Reply, Sandbox
+from course_lib.grade.sandbox import Reply, Sandbox
 from course_lib.grade.submissions import Notebook
 
 SECONDS, SECONDS_TRAINING = 10.0, 60.0  # that a question may take, where nobody says otherwise
@@ -128,43 +130,58 @@ class Examiner:
 
 
 class WeighedApart:
-    """Weighs each reply in a process of its own, under a time limit: a stranger wrote it. Is called as `weigh` is.
+    """Weighs replies in a process of its own, which ends when one of them, as a stranger wrote it, takes too long; the
+    next one then gets another process. Is called as `Examiner.weigh` is.
 
-    To be made before the grader has threads: its processes are forked from one that is forked here, which ends when the
-    grader does.
+    To be made before the grader has threads: these processes are forked from one that is forked here.
     """
 
     def __init__(self, examiner: Examiner):
         self.examiner = examiner
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.requests = None
         if os.fork() == 0:
             try:
                 os.setsid()  # Ctrl-C is for the grader, which ends what it has begun
                 server.close_all_but(theirs.fileno())
-                server.serve(theirs, self._weigh_one)
+                server.serve(theirs, self._weigh_all)
             finally:
                 os._exit(1)
         theirs.close()
-        self.client = Client(ours)
 
     def __call__(self, name: str, seed: int, reply: Reply) -> tuple[Finding, int]:
-        question = json.dumps([name, seed, reply.how]).encode()
+        if self.requests is None:
+            (their_requests, requests), (results, their_results) = os.pipe(), os.pipe()
+            socket.send_fds(self.control, [server.QUESTION], [their_requests, their_results])
+            os.close(their_requests)
+            os.close(their_results)
+            self.requests, self.results = os.fdopen(requests, "wb"), os.fdopen(results, "rb")
         seconds = self.examiner.seconds_to_weigh(name)
-        weighed = self.client.ask(wire.join(question, reply.data), seconds)
-        if weighed.how == "timeout":
+        with contextlib.suppress(BrokenPipeError):
+            self.requests.write(json.dumps([name, seed, reply.how, len(reply.data), seconds]).encode() + b"\n")
+            self.requests.write(reply.data)
+            self.requests.flush()
+        if result := self.results.readline():
+            line, count = json.loads(result)
+            return Finding.from_line(line), count
+        self.requests = None
+        status = int(self.control.recv(100))
+        if status == -signal.SIGALRM:
             why = f"a result that cannot be compared within {seconds:g} seconds; {WANTED}"
             return Finding.plain(name, "type", why), 1
-        if weighed.how != "replied":
-            why = f"the grader itself failed: {weighed.how} {weighed.data.decode()}"
-            return Finding.plain(name, "not_graded", why), MOST_CANDIDATES
-        line, count = json.loads(weighed.data)
-        return Finding.from_line(line), count
+        return Finding.plain(name, "not_graded", f"the grader itself failed, with exit status {status}"), 1
 
-    def _weigh_one(self, question: int, reply: int) -> None:
-        about, data = wire.split(server.read_all(question))
-        name, seed, how = json.loads(about)
-        finding, count = self.examiner.weigh(name, seed, Reply(how, data))
-        server.write_all(reply, json.dumps([finding.as_line(), count]).encode())
+    def _weigh_all(self, requests: int, results: int) -> None:
+        """In the process."""
+        with open(requests, "rb") as requests, open(results, "wb") as results:
+            while request := requests.readline():
+                name, seed, how, length, seconds = json.loads(request)
+                reply = Reply(how, requests.read(length))
+                signal.setitimer(signal.ITIMER_REAL, seconds)  # whose signal ends the process
+                finding, count = self.examiner.weigh(name, seed, reply)
+                signal.setitimer(signal.ITIMER_REAL, 0)
+                results.write(json.dumps([finding.as_line(), count]).encode() + b"\n")
+                results.flush()
 
 
 # ----------------------------------------------------------------------------------------------------------------------
