@@ -29,7 +29,7 @@ from course_lib import quantize
 from course_lib.check.exercises import EXERCISES
 from course_lib.check.judge import draw_calls, judge
 from course_lib.check.observe import observe
-from course_lib.grade import command, given, journal, reports, sandbox, settings, submissions
+from course_lib.grade import command, given, journal, machine, reports, settings, submissions
 from course_lib.grade.__main__ import _parser, main
 from course_lib.grade.examiner import Examiner, WeighedApart
 from course_lib.grade.finding import Finding
@@ -1099,7 +1099,7 @@ def test_without_namespaces_nothing_is_graded_and_the_reason_is_told(class_of_tw
     fake = tmp_path / "bwrap"
     fake.write_text("#!/bin/sh\necho 'bwrap: no namespaces for you' >&2\nexit 1\n")
     fake.chmod(0o755)
-    monkeypatch.setattr(sandbox, "_binaries", lambda: [str(fake)])
+    monkeypatch.setattr(machine, "binaries", lambda: [str(fake)])
     monkeypatch.setattr(sys, "platform", "linux")
     assert main([str(class_of_two), "--out", str(tmp_path / "marks")]) == 2
     words = capsys.readouterr().err
@@ -1108,6 +1108,16 @@ def test_without_namespaces_nothing_is_graded_and_the_reason_is_told(class_of_tw
     monkeypatch.setattr(sys, "platform", "darwin")
     assert main([str(class_of_two), "--out", str(tmp_path / "marks")]) == 2
     assert "Linux alone has namespaces" in capsys.readouterr().err
+
+
+@needs_fork
+def test_what_nobody_may_read_is_named_before_anything_is_graded(class_of_two, tmp_path, monkeypatch, capsys):
+    closed = tmp_path / "packages"
+    closed.mkdir(mode=0o700)
+    monkeypatch.setattr(machine, "readable_paths", lambda: [str(closed)])
+    monkeypatch.setattr(machine, "is_root", lambda: True)
+    assert main([str(class_of_two), "--out", str(tmp_path / "marks")]) == 2
+    assert f"nobody, who may not read {closed}; chmod -R o+rX" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -1158,6 +1168,7 @@ def test_the_zip_grades_as_gradescope_would(tmp_path):
         file.extractall(tmp_path / "autograder/source")
     uploaded = tmp_path / "autograder/submission"
     uploaded.mkdir()
+    (uploaded / "link").symlink_to("x" * 300)
     (uploaded / "my work (1).ipynb").write_text(hostile.notebook(hostile.cell(hostile.RIGHT, hostile.TAG)))
     environment = os.environ | {"AUTOGRADER": str(tmp_path / "autograder"), "COURSE_PYTHON": sys.executable}
     subprocess.run(["bash", str(tmp_path / "autograder/source/run_autograder")], check=True, env=environment)

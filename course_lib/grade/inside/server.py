@@ -30,6 +30,7 @@ LIMITS = struct.Struct(">dQ")  # at the beginning of a question: seconds and byt
 QUESTION, END, IMPORT = b"question", b"end", b"import "  # messages of the grader's
 READY = b"ready "  # the server's first; after it, statuses alone
 NO_MEMORY = 77  # exit status
+MOST_REPLY = 2**24  # bytes, at which the grader stops reading
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ LENGTH = struct.Struct(">I")
 LENGTH_OF_NAMES = struct.Struct(
     "<Q"
 )  # with which safetensors begin: bytes in which the tensors' names and shapes stand
-MOST_REPLY, MOST_HEADER, MOST_NAMES = 2**24, 2**21, 2**17  # bytes
+MOST_HEADER, MOST_NAMES = 2**21, 2**17  # bytes
 MOST_RESULTS = 2**23  # bytes of all tensors of a reply
 MOST_ELEMENTS = 2**21  # of a tensor, an axis of length 0 counted as 1: the others may be of any length beside it
 MOST_AXES = 64
