@@ -167,7 +167,7 @@ def alive(process: psutil.Process) -> bool:
         return False
 
 
-def found(graded) -> dict[str, dict]:
+def findings(graded) -> dict[str, dict]:
     lines = (graded["folder"] / "verdicts.jsonl").read_text().splitlines()[1:]
     return {line["student"]: line for line in map(json.loads, lines)}
 
@@ -177,7 +177,7 @@ def test_the_command_ends_with_0_and_every_row(graded):
     with open(graded["folder"] / "gradebook.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     count = len(hostile.CELLS) + len(hostile.NOTEBOOKS) + len(ODD_NAMES) + 5
-    assert len(rows) == count == len(found(graded))
+    assert len(rows) == count == len(findings(graded))
     assert all(
         row["out of"] == ("2" if row[hostile.LESSON] else "0") and row["sandbox"] == "bubblewrap (limits seccomp)"
         for row in rows
@@ -192,7 +192,7 @@ EXPECTED |= {"a_link": "not_graded", "a_folder": "not_graded", "a_pipe": "not_gr
 
 @pytest.mark.parametrize("name", EXPECTED)
 def test_verdict(graded, name):
-    line = found(graded)[name]
+    line = findings(graded)[name]
     assert line["verdict"] in EXPECTED[name].split(), line
     assert (line["score"] == 1) == (line["verdict"] == "pass")
 
@@ -221,7 +221,7 @@ def test_no_cell_of_any_table_is_a_formula(graded):
 
 def test_every_student_has_a_page_and_a_result(graded):
     names = [path.stem for path in graded["folder"].glob("*.json")]
-    assert len(names) == len(found(graded)) == len(list(graded["folder"].glob("*.html")))
+    assert len(names) == len(findings(graded)) == len(list(graded["folder"].glob("*.html")))
     assert {"right", "hang_when_called", "cut_off"} <= set(names)
     result = json.loads((graded["folder"] / "wrong.json").read_text())
     (test,) = result["tests"]

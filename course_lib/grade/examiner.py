@@ -115,10 +115,10 @@ class Examiner:
         try:
             if reply.how == "too long":
                 raise wire.Unacceptable(f"a result of more than {server.MOST_REPLY >> 20} MiB")
-            said = wire.unpack(reply.data)
-            if type(said) is not dict or type(said.get("candidates")) is not int:
+            content = wire.unpack(reply.data)
+            if type(content) is not dict or type(content.get("candidates")) is not int:
                 raise wire.Unacceptable("no reply of the kind that was wanted")
-            return _finding(self.exercises[name], seed, said), said["candidates"]
+            return _finding(self.exercises[name], seed, content), content["candidates"]
         except wire.Unacceptable as error:
             return Finding.plain(name, "type", f"{cleaned(error, 300)}; {WANTED}"), MOST_CANDIDATES
         except Exception as error:  # of the grader's own, whatever brought it about
@@ -185,27 +185,27 @@ class WeighedApart:
 # What a reply says
 
 
-def _finding(exercise: Exercise, seed: int, said: dict) -> Finding:
+def _finding(exercise: Exercise, seed: int, content: dict) -> Finding:
     name = exercise.name
-    if "refused" in said:
-        return Finding.plain(name, "type", f"{cleaned(said['refused'], 500)}; {WANTED}")
-    if "syntax" in said:
-        if type(said["syntax"]) is not list or len(said["syntax"]) != 3:
+    if "refused" in content:
+        return Finding.plain(name, "type", f"{cleaned(content['refused'], 500)}; {WANTED}")
+    if "syntax" in content:
+        if type(content["syntax"]) is not list or len(content["syntax"]) != 3:
             raise wire.Unacceptable("a syntax error of no known form")
-        line, message, source = (cleaned(part, 500) for part in said["syntax"])
+        line, message, source = (cleaned(part, 500) for part in content["syntax"])
         return Finding.plain(name, "syntax", f"line {line}: {message}\n{source}")
-    failed = said.get("failed imports")
+    failed = content.get("failed imports")
     failed = [("imports", f"not to be had here: {line}") for line in (failed if type(failed) is list else [])[:9]]
-    if "raised" in said:
-        raised = _as_raised(said["raised"])
+    if "raised" in content:
+        raised = _as_raised(content["raised"])
         if raised.is_stub:
             return Finding.plain(name, "blank", "the cell still raises NotImplementedError")
         rows = [("came", feedback.raised_in_words(raised)), ("wanted", "a cell that runs by itself"), *failed]
         return _of_rows(name, _kind_of_error(raised), f"{name}: the cell raised an error", rows)
-    if "runs" not in said:
+    if "runs" not in content:
         return Finding.plain(name, "blank", "no cell of the notebook defines it")
     calls = draw_calls(exercise, seed)
-    verdict = judge(exercise, calls, _observations(calls, said["runs"]))
+    verdict = judge(exercise, calls, _observations(calls, content["runs"]))
     kind = {"right": "pass", "not attempted": "blank"}.get(verdict.status, verdict.status)
     if kind == "raised":
         kind = _kind_of_error(verdict.raised)
@@ -222,10 +222,10 @@ def _of_rows(name: str, verdict: str, title: str, rows: list, score: float = 0.0
     return Finding(check=name, verdict=verdict, score=score, title=title, rows=rows, picture=picture)
 
 
-def _as_raised(said) -> Raised:
-    if not (isinstance(said, list) and [type(part) for part in said[:2]] == [str, str] and len(said) == 4):
+def _as_raised(parts) -> Raised:
+    if not (isinstance(parts, list) and [type(part) for part in parts[:2]] == [str, str] and len(parts) == 4):
         raise wire.Unacceptable("an error of no known form")
-    kind, message, line, source = said
+    kind, message, line, source = parts
     return Raised(cleaned(kind, 500), cleaned(message, 2000), line if type(line) is int else None, cleaned(source, 500))
 
 
@@ -249,13 +249,13 @@ def _observations(calls: list[Call], runs) -> list[Observation]:
     return observations
 
 
-def _observation(said: dict) -> Observation:
-    if "raised" in said:
-        return {"raised": _as_raised(said["raised"])}
-    for value in said.values():
+def _observation(values: dict) -> Observation:
+    if "raised" in values:
+        return {"raised": _as_raised(values["raised"])}
+    for value in values.values():
         if type(value) not in (Tensor, bool, int, float, str):
             raise wire.Unacceptable(f"a {type(value).__name__} among the observations")
-    return {cleaned(key, 500): cleaned(value, 2000) if type(value) is str else value for key, value in said.items()}
+    return {cleaned(key, 500): cleaned(value, 2000) if type(value) is str else value for key, value in values.items()}
 
 
 def _kind_of_error(raised: Raised) -> str:

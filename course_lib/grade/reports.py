@@ -253,7 +253,7 @@ td.number { text-align: right; font-variant-numeric: tabular-nums }
 
 
 def page(row: Row) -> str:
-    """What came of each answer, as a check would have printable it. One file, no scripts, nothing from elsewhere."""
+    """What came of each answer, as a check would have shown it. One file, no scripts, nothing from elsewhere."""
     name = escape(printable(row.student))
     total = _line("<b>total</b>", f"<b>{_cell(row.total)}</b>", row.most)
     lines = "".join(

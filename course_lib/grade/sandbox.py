@@ -56,20 +56,8 @@ class Client:
             how, data = self._talk(memoryview(question), target, source, end)
         if how:
             self.control.send(server.END)
-        status = int(self._receive(GRACE))
+        status = int(self.receive(GRACE))
         return Reply(how, data) if how else _ended(status)
-
-    def load(self, modules: tuple[str, ...]) -> None:
-        """Has the server import what not every question should have to load itself."""
-        self.control.send(server.IMPORT + " ".join(modules).encode())
-        self._receive(START)
-
-    def receive_ready(self) -> str:
-        """What the server says of itself once it can be asked."""
-        return _layers(self._receive(START))
-
-    def close(self) -> None:
-        self.control.close()
 
     def _talk(self, question: memoryview, target, source, end: float) -> tuple[str, bytes]:
         """How it went and the reply; nothing where the process ended without one, as the server will tell."""
@@ -98,7 +86,7 @@ class Client:
             else:
                 return "timeout", b""
 
-    def _receive(self, seconds: float) -> bytes:
+    def receive(self, seconds: float) -> bytes:
         self.control.settimeout(seconds)
         message = self.control.recv(2**12)
         self.control.settimeout(None)
@@ -213,11 +201,12 @@ class Bubblewrap(Sandbox):
         self._client = Client(ours)
 
     def _wait(self) -> str:
-        layers = self._client.receive_ready()
+        layers = _layers(self._client.receive(START))
         if "seccomp" not in layers:
             raise NoSandbox("libseccomp.so.2 is missing, which keeps answers from system calls: install libseccomp2")
         if self.modules:
-            self._client.load(self.modules)
+            self._client.control.send(server.IMPORT + " ".join(self.modules).encode())
+            self._client.receive(START)
         return layers
 
     def _ask(self, question: bytes, seconds: float, memory: int) -> Reply:
@@ -229,7 +218,7 @@ class Bubblewrap(Sandbox):
 
     def close(self) -> None:
         if self._process:
-            self._client.close()
+            self._client.control.close()
         super().close()
 
 

@@ -55,13 +55,8 @@ class Walls:
     def __init__(self, readable: list[str] | None):
         self.files = _files_to_read(readable) if LIBC and readable else None
         self.seccomp = _libseccomp()
-        self.measure()
         there = {"landlock": self.files, "limits": resource, "seccomp": self.seccomp}
         self.layers = " ".join(name for name, layer in there.items() if layer)
-
-    def measure(self) -> None:
-        """Once all is loaded: what counts against the limits already."""
-        self.taken = {name: _taken(name) for name in ("RLIMIT_AS", "RLIMIT_DATA")}
 
     def shut(self, seconds: float, memory: int) -> None:
         """For a question that may take so many seconds of the processor, and bytes beyond what is taken already."""
@@ -71,27 +66,26 @@ class Walls:
         if self.files:
             self.files.restrict()
         if resource:
-            self._limit(seconds, memory)
+            _limit(seconds, memory)
         if self.seccomp:
             _forbid_calls(self.seccomp)
 
-    def _limit(self, seconds: float, memory: int) -> None:
-        wanted = {"RLIMIT_CPU": int(time.process_time() + seconds) + 2, "RLIMIT_CORE": 0, "RLIMIT_FSIZE": 2**20}
-        if LIBC:  # elsewhere the same names mean other things, or nothing
-            wanted |= {name: taken + memory for name, taken in self.taken.items()}
-            wanted |= {"RLIMIT_NOFILE": 64, "RLIMIT_NPROC": THREADS, "RLIMIT_MSGQUEUE": 0, "RLIMIT_MEMLOCK": 0}
-        for name, value in wanted.items():
-            number = getattr(resource, name)
-            hard = resource.getrlimit(number)[1]
-            value = value if hard == resource.RLIM_INFINITY else min(value, hard)
-            resource.setrlimit(number, (value, value))
+
+def _limit(seconds: float, memory: int) -> None:
+    wanted = {"RLIMIT_CPU": int(time.process_time() + seconds) + 2, "RLIMIT_CORE": 0, "RLIMIT_FSIZE": 2**20}
+    if LIBC:  # elsewhere the same names mean other things, or nothing
+        wanted |= {name: _taken(name) + memory for name in ("RLIMIT_AS", "RLIMIT_DATA")}
+        wanted |= {"RLIMIT_NOFILE": 64, "RLIMIT_NPROC": THREADS, "RLIMIT_MSGQUEUE": 0, "RLIMIT_MEMLOCK": 0}
+    for name, value in wanted.items():
+        number = getattr(resource, name)
+        hard = resource.getrlimit(number)[1]
+        value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        resource.setrlimit(number, (value, value))
 
 
 def _taken(name: str) -> int:
     """How many bytes count against this limit already, found without /proc, which a sandbox does not have: the least
     limit under which a page more is still to be had."""
-    if not LIBC:
-        return 0
     number = getattr(resource, name)
     before = resource.getrlimit(number)
     low, high = 0, 2**46

@@ -27,8 +27,8 @@ from collections.abc import Callable
 from course_lib.grade.inside import limits
 
 LIMITS = struct.Struct(">dQ")  # at the beginning of a question: seconds and bytes of memory that it may take
-QUESTION, END, IMPORT = b"question", b"end", b"import "  # messages of the grader's
-READY = b"ready "  # the server's first; after it, statuses alone
+QUESTION, END, IMPORT = b"question", b"end", b"import "  # what the grader says; after IMPORT, names
+READY = b"ready "  # the first that it is told, and after an import; else statuses
 NO_MEMORY = 77  # exit status
 MOST_REPLY = 2**24  # bytes, at which the grader stops reading
 
@@ -62,17 +62,14 @@ def main() -> None:
         signal.signal(number, signal.SIG_DFL)
     control = socket.socket(fileno=question)
     control.send(ready)
-    serve(control, handle, walls.measure)
+    serve(control, handle)
 
 
-def serve(control: socket.socket, handle: Callable[[int, int], None], loaded: Callable[[], None] | None = None) -> None:
-    """Forks a process for each question, which is done when `handle(question, reply)` is, until the grader is gone.
-
-    loaded: to be called when modules were imported that the grader wants to be there before the next question.
-    """
-    gc.collect()
-    gc.freeze()  # a process that collects garbage would copy every page of what is here
+def serve(control: socket.socket, handle: Callable[[int, int], None]) -> None:
+    """Forks a process for each question, which is done when `handle(question, reply)` is, until the grader is gone."""
     while True:
+        gc.collect()
+        gc.freeze()  # a process that collects garbage would copy every page of what is here
         message, descriptors, *_ = socket.recv_fds(control, 2**12, 2)
         if not message:
             os._exit(0)
@@ -80,9 +77,6 @@ def serve(control: socket.socket, handle: Callable[[int, int], None], loaded: Ca
             for name in message.removeprefix(IMPORT).decode().split():
                 with contextlib.suppress(ImportError):
                     importlib.import_module(name)
-            gc.collect()
-            loaded()
-            gc.freeze()
             control.send(READY)
         if message != QUESTION:
             continue  # END, of a question that had ended by itself
