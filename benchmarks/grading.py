@@ -1,7 +1,4 @@
-"""What grading costs, beside nbgrader on the same submissions; and whether a grader that is killed loses anything.
-
-`benchmarks/run.py` writes what this measures into RESULTS.md.
-"""
+"""What grading costs, beside nbgrader on the same submissions; and whether a grader that is killed loses anything."""
 
 import importlib.util
 import json
@@ -17,6 +14,8 @@ from pathlib import Path
 
 import nbformat
 from nbformat.v4 import new_code_cell, new_notebook
+
+from benchmarks.report import table, verdict
 
 PROJECT = Path(__file__).resolve().parent.parent
 # What one of them needs from another exercise stands in the notebook too.
@@ -155,3 +154,35 @@ def measure() -> dict:
         figures["nbgrader"] = nbgrader_seconds(folder / "nbgrader")
         figures["kills"] = kills(folder / "kills")
     return figures
+
+
+def report() -> str:
+    figures = measure()
+    killed = figures["kills"]
+    ours, theirs = figures["two"] / STUDENTS, figures["nbgrader"]
+    ratio = theirs / ours if theirs else None
+    submission_aim = verdict(figures["submission"], at_most=SECONDS_ASKED)
+    class_aim = verdict(figures["two"], at_most=CLASS_ASKED)
+    rows = [
+        ["one correct submission, one worker, s (median)", figures["submission"], submission_aim],
+        [f"{STUDENTS} submissions, one worker, s (start included)", figures["one"], "-"],
+        [f"{STUDENTS} submissions, two workers, s (start included)", figures["two"], class_aim],
+        [f"nbgrader, s for each submission ({BY_NBGRADER} of them, start included)", theirs, "-"],
+        ["our throughput over nbgrader's", ratio, verdict(ratio, at_least=THROUGHPUT_ASKED)],
+    ]
+    lost = [
+        ["ended with the same gradebook", killed["same"], verdict(killed["same"], at_least=killed["moments"])],
+        ["answers graded twice", killed["redone"], verdict(killed["redone"], at_most=0)],
+        [f"verdicts kept, of {killed['answers']}: fewest", min(killed["known"]), "-"],
+        [f"verdicts kept, of {killed['answers']}: most", max(killed["known"]), "-"],
+    ]
+    return (
+        f"## Grading a class\n\nThree toy answers, {', '.join(ANSWERS)}, in one notebook; sandbox: "
+        f"{figures['sandbox']}. nbgrader runs the same notebook with the same checks, one submission after the other, "
+        f"as it does.\n\n{table(['', 'measured', 'aim'], rows)}\n\nA grader killed (SIGKILL) at {killed['moments']} "
+        f"random moments, and started again each time:\n\n{table(['', 'measured', 'aim'], lost)}"
+    )
+
+
+if __name__ == "__main__":
+    print(report())

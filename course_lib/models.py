@@ -138,19 +138,19 @@ class ConvVQVAE(nn.Module):
             blocks = [ResidualBlock(hidden_channels, residual_channels, axes) for _ in range(residual_layers)]
             return nn.Sequential(*blocks, nn.ReLU())
 
-        self.encoder = nn.Sequential(
-            *[layer for a, b, shape in steps for layer in (conv(a, b, **shape), nn.ReLU())],  # (B, hidden, *S')
-            conv(hidden_channels, hidden_channels, kernel_size=3, padding=1),
-            residual_stack(),
-            conv(hidden_channels, dim, kernel_size=1),  # (B, D, *S')
-        )
-        self.decoder = nn.Sequential(
-            conv(dim, hidden_channels, kernel_size=3, padding=1),  # (B, hidden, *S')
-            residual_stack(),
-            *[layer for a, b, shape in steps[::-1] for layer in (transposed(b, a, **shape), nn.ReLU())][
-                :-1
-            ],  # (B, C, *S)
-        )
+        encoder = []
+        for outer, inner, geometry in steps:
+            encoder += [conv(outer, inner, **geometry), nn.ReLU()]  # (B, hidden, *S') in the end
+        encoder.append(conv(hidden_channels, hidden_channels, kernel_size=3, padding=1))
+        encoder.append(residual_stack())
+        encoder.append(conv(hidden_channels, dim, kernel_size=1))  # (B, D, *S')
+
+        decoder = [conv(dim, hidden_channels, kernel_size=3, padding=1), residual_stack()]  # (B, hidden, *S')
+        for outer, inner, geometry in reversed(steps):
+            decoder += [transposed(inner, outer, **geometry), nn.ReLU()]  # (B, C, *S) in the end
+        decoder.pop()  # the last layer is linear
+
+        self.encoder, self.decoder = nn.Sequential(*encoder), nn.Sequential(*decoder)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(B, C, *S) -> reconstruction (B, C, *S), codes (B, *S') int64, vq_loss (0-d)."""

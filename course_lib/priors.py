@@ -148,31 +148,25 @@ class PixelCNN(_Prior):
             nn.ReLU(), nn.Conv2d(channels, 2 * channels, 1), nn.ReLU(), nn.Conv2d(2 * channels, codebook_size, 1)
         )
 
-    def _logits(self, codes: Tensor, label: Tensor, convolve=lambda layer, x: layer(x)) -> Tensor:
+    def _logits(self, codes: Tensor, label: Tensor) -> Tensor:
         x = self.embed(codes).movedim(-1, 1)  # (B, H, W, C / 4) -> (B, C / 4, H, W)
-        x = convolve(self.first, x) + label[:, :, None, None]
+        x = self.first(x) + label[:, :, None, None]  # (B, C, H, W)
         for branch in self.branches:
-            x = x + branch.widen(convolve(branch.masked, branch.narrow(x)))  # (B, C, H, W)
+            x = x + branch.widen(branch.masked(branch.narrow(x)))
         return self.head(x)  # (B, K, H, W)
 
     def _logits_at(self, place: int, codes: Tensor, label: Tensor, cache: dict) -> Tensor:
-        """Logits (B, K) at one place. Each masked layer's input is kept, padded, and completed place by place."""
+        """Logits (B, K) at one place. What the layers of kind B read is kept, and completed place by place."""
         y, x = divmod(place, self.grid[1])
-
-        def convolve(layer: MaskedConv2d, value: Tensor) -> Tensor:
-            r = layer.padding[0]
-            if layer not in cache:
-                cache[layer] = value.new_zeros(*value.shape[:2], self.grid[0] + 2 * r, self.grid[1] + 2 * r)
-            if layer is self.first:  # reads codes, which are known up to the place before
-                row, column = divmod(place - 1, self.grid[1])
-            else:
-                row, column = y, x
-            if row >= 0:
-                cache[layer][:, :, r + row, r + column] = value[:, :, 0, 0]
-            return layer.at(cache[layer], y, x)
-
-        newest = codes.flatten(1)[:, max(place - 1, 0)]  # (B,); at the first place nothing reads it
-        return self._logits(newest[:, None, None], label, convolve)[:, :, 0, 0]  # (B, K, 1, 1) -> (B, K)
+        embedded = F.pad(self.embed(codes).movedim(-1, 1), 2 * self.first.padding)  # codes still to come are masked
+        value = self.first.at(embedded, y, x) + label[:, :, None, None]  # (B, C, 1, 1)
+        for branch in self.branches:
+            narrow = branch.narrow(value)  # (B, C / 2, 1, 1)
+            if branch not in cache:
+                cache[branch] = narrow.new_zeros(*narrow.shape[:2], self.grid[0] + 2, self.grid[1] + 2)
+            cache[branch][:, :, y + 1, x + 1] = narrow[:, :, 0, 0]  # the padding is 1
+            value = value + branch.widen(branch.masked.at(cache[branch], y, x))
+        return self.head(value)[:, :, 0, 0]  # (B, K, 1, 1) -> (B, K)
 
 
 class _TransformerBlock(nn.Module):

@@ -1,6 +1,6 @@
 """How to train the CIFAR-10 model: the recipe of the published curve, the course's own, and each step between.
 
-Lesson 10 and `make bench` compare them; `python -m course_lib.training` trains one, on one device or on many.
+Lesson 10 and `make bench` compare them; `python -m course_lib.recipes` trains one, on one device or on many.
 """
 
 import argparse
@@ -11,11 +11,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from course_lib import data, training
+from course_lib import data, ranks, training
 from course_lib.models import ResNetVQVAE
 from course_lib.quantize import VectorQuantizer, VectorQuantizerEMA, codebook_usage, perplexity
 
@@ -136,7 +135,7 @@ def train(recipe: Recipe, model: nn.Module, images: Tensor, updates: int, batch_
 
 
 def fastest_autocast(device: torch.device | str) -> torch.dtype | None:
-    """torch.bfloat16 where convolutions are faster under it here, else None: it pays on processors built for it only."""
+    """torch.bfloat16 where convolutions are faster under it here, else None: it pays on processors built for it."""
     layer = nn.Conv2d(128, 128, 3, padding=1).to(device, memory_format=torch.channels_last)
     x = torch.rand(64, 128, 8, 8, device=device).to(memory_format=torch.channels_last)
     seconds = {}
@@ -155,64 +154,79 @@ def fastest_autocast(device: torch.device | str) -> torch.dtype | None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        prog="python -m course_lib.training", description="Trains the CIFAR-10 VQ-VAE; under torchrun on every rank."
+        prog="python -m course_lib.recipes", description="Trains the CIFAR-10 VQ-VAE; under torchrun on every rank."
     )
     parser.add_argument("--recipe", choices=["ours", "published"], default="ours")
     parser.add_argument("--updates", type=int, default=8000)
     parser.add_argument("--batch-size", type=int, default=64, help="images in an update, over all ranks together")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
-        "--checkpoint", type=Path, help="written as it goes; where it is there, training goes on from it"
+        "--checkpoint", type=Path, help="written as it goes; where there is one, training goes on from it"
     )
     parser.add_argument("--evaluate-every", type=int, default=500, help="updates between two looks at the test images")
     parser.add_argument("--data", type=Path, help="folder with the data; else $COURSE_DATA, else data/")
     options = parser.parse_args()
-    if "LOCAL_RANK" in os.environ:  # torchrun started this process
-        dist.init_process_group()
-    try:
-        result = _train_and_tell(options)
-    except (ValueError, FloatingPointError) as error:
-        raise SystemExit(f"error: {error}") from error
-    finally:
-        if dist.is_initialized():
-            dist.destroy_process_group()
-    if result:
-        print(json.dumps(result))
+    with ranks.joined():
+        try:
+            figures = _figures(options)
+        except (ValueError, FloatingPointError) as error:
+            raise SystemExit(f"error: {error}") from error
+        if figures:
+            print(json.dumps(figures))
 
 
-def _train_and_tell(options) -> dict | None:
-    """The figures of the run, on rank 0; progress and a line for each evaluation go to the terminal."""
-    local_rank, first = int(os.environ.get("LOCAL_RANK", 0)), int(os.environ.get("RANK", 0)) == 0
-    device = torch.device("cuda", local_rank) if torch.cuda.is_available() else torch.device("cpu")
-    if device.type == "cuda":
+def _figures(options: argparse.Namespace) -> dict | None:
+    """Trains as the options say, and gives the figures of the run, on the first rank alone."""
+    device = torch.device("cpu")
+    if torch.cuda.is_available():
+        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
         torch.cuda.set_device(device)
     cifar = data.load("cifar10", root=options.data)
     images, test_images = cifar.train.to(device), cifar.test.to(device)
     recipe = {"ours": OURS, "published": PUBLISHED}[options.recipe]
     model = recipe.model(options.seed).to(device)
     autocast = fastest_autocast(device)
-    if dist.is_initialized():  # the ranks must agree, whatever each has measured
-        pays = torch.tensor(float(autocast is not None), device=device)
-        dist.broadcast(pays, src=0)
-        autocast = torch.bfloat16 if pays else None
-    start, looks = time.perf_counter(), []
+    # the ranks must agree, whatever each has measured
+    (pays,) = ranks.as_on_the_first(torch.tensor(float(autocast is not None), device=device))
+    autocast = torch.bfloat16 if pays else None
+    first, looks, seconds_looking = ranks.index() == 0, [], 0.0
 
     def look(update: int, model: nn.Module, scalars: dict) -> None:
-        if first and (update % options.evaluate_every == 0 or update == options.updates):
-            began = time.perf_counter()
+        nonlocal seconds_looking
+        if update % options.evaluate_every == 0 or update == options.updates:
+            start = time.perf_counter()
             looks.append({"update": update, **evaluate(model, test_images)})
-            look.seconds += time.perf_counter() - began
+            seconds_looking += time.perf_counter() - start
 
-    look.seconds = 0.0
+    start = time.perf_counter()
     train(
-        recipe, model, images, options.updates, options.batch_size,
-        seed=options.seed, autocast=autocast, checkpoint=options.checkpoint, callbacks=[look],
-    )  # fmt: skip
+        recipe,
+        model,
+        images,
+        options.updates,
+        options.batch_size,
+        seed=options.seed,
+        autocast=autocast,
+        checkpoint=options.checkpoint,
+        callbacks=[look] if first else [],
+    )
     if not first:
         return None
+    seconds = time.perf_counter() - start - seconds_looking
     return {
-        "recipe": options.recipe, "updates": options.updates, "batch_size": options.batch_size, "data": cifar.source,
-        "test_images": len(test_images), "device": device.type, "ranks": int(os.environ.get("WORLD_SIZE", 1)),
-        "autocast": str(autocast), "seconds": round(time.perf_counter() - start - look.seconds, 1),
-        **evaluate(model, test_images), "looks": looks,
-    }  # fmt: skip
+        "recipe": options.recipe,
+        "updates": options.updates,
+        "batch_size": options.batch_size,
+        "data": cifar.source,
+        "test_images": len(test_images),
+        "device": device.type,
+        "ranks": ranks.count(),
+        "autocast": str(autocast),
+        "seconds": round(seconds, 1),
+        **evaluate(model, test_images),
+        "looks": looks,
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,8 +1,4 @@
-"""A training loop that knows nothing of the model: the caller's `step` says what is computed and what is shown.
-
-Run as a program, on one device or under torchrun on several, it trains the CIFAR-10 model of `course_lib.recipes`:
-`python -m course_lib.training --help`.
-"""
+"""A training loop that knows nothing of the model: the caller's `step` says what is computed and what is shown."""
 
 import math
 import os
@@ -11,10 +7,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
+
+from course_lib import ranks
 
 
 def fit(
@@ -59,7 +56,7 @@ def fit(
             f"updates={updates}, batch_size={batch_size}, checkpoint_every={checkpoint_every}, {len(data)} rows of "
             "data; wanted at least 1 each"
         )
-    rank, ranks = (dist.get_rank(), dist.get_world_size()) if _distributed() else (0, 1)
+    first = ranks.index() == 0
     optimizer = optimizer or torch.optim.Adam(model.parameters(), lr=1e-3)
     device = next(model.parameters()).device
     scaler = torch.amp.GradScaler(device.type, init_scale=2.0**10, enabled=autocast == torch.float16)
@@ -69,16 +66,16 @@ def fit(
     if checkpoint is not None and Path(checkpoint).exists():
         run.load(Path(checkpoint), updates, device)
     trained = model
-    if ranks > 1:
-        for tensor in [*model.parameters(), *model.buffers()]:
-            dist.broadcast(tensor.detach(), src=0)
+    if ranks.count() > 1:
+        ranks.as_on_the_first(*(tensor.detach() for tensor in [*model.parameters(), *model.buffers()]))
         trained = DistributedDataParallel(model, broadcast_buffers=False)  # the quantiser keeps its own in step
     model.train()
-    bar = tqdm(total=updates, initial=run.update, disable=not progress or rank > 0, unit="update", mininterval=0.5,
-               file=sys.stdout)  # fmt: skip
-    with bar:
-        for rows in _batches(len(data), batch_size, seed, ranks, start=run.update, end=updates):
-            rows = rows.chunk(ranks)[rank]
+    hidden = not (progress and first)
+    with tqdm(
+        total=updates, initial=run.update, disable=hidden, unit="update", mininterval=0.5, file=sys.stdout
+    ) as bar:
+        for rows in _batches(len(data), batch_size, seed, ranks.count(), start=run.update, end=updates):
+            rows = rows.chunk(ranks.count())[ranks.index()]
             with torch.autocast(device.type, dtype=autocast, enabled=autocast is not None):
                 values = step(trained, data[rows.to(data.device)])
             optimizer.zero_grad()
@@ -99,28 +96,24 @@ def fit(
             run.record(scalars)
             for callback in callbacks:
                 callback(run.update, model, scalars)
-            if checkpoint is not None and rank == 0 and (run.update % checkpoint_every == 0 or run.update == updates):
+            if checkpoint is not None and first and (run.update % checkpoint_every == 0 or run.update == updates):
                 run.save(Path(checkpoint))
             bar.set_postfix({name: f"{value:.3g}" for name, value in scalars.items()}, refresh=False)
             bar.update()
     return run.history
 
 
-def _distributed() -> bool:
-    return dist.is_available() and dist.is_initialized()
-
-
-def _batches(rows: int, batch_size: int, seed: int, ranks: int, start: int, end: int):
+def _batches(rows: int, batch_size: int, seed: int, parts: int, start: int, end: int):
     """Index tensors of at most `batch_size` rows, from batch `start` up to `end`; each epoch permutes all rows anew.
 
-    The length of each is a multiple of `ranks`.
+    The length of each is a multiple of `parts`.
     """
     generator = torch.Generator().manual_seed(seed)
-    if batch_size % ranks or rows < ranks:
-        raise ValueError(f"batches of {batch_size} out of {rows} rows cannot be dealt out to {ranks} ranks evenly")
+    if batch_size % parts or rows < parts:
+        raise ValueError(f"batches of {batch_size} out of {rows} rows cannot be dealt out to {parts} ranks evenly")
     given = 0
     while True:
-        for batch in torch.randperm(rows, generator=generator)[: rows - rows % ranks].split(batch_size):
+        for batch in torch.randperm(rows, generator=generator)[: rows - rows % parts].split(batch_size):
             if given == end:
                 return
             if given >= start:
@@ -131,10 +124,8 @@ def _batches(rows: int, batch_size: int, seed: int, ranks: int, start: int, end:
 def _average(values: dict, device: torch.device) -> dict[str, float]:
     """0-d tensors and numbers -> floats, their means over all ranks: one wait for the device for all of them."""
     stacked = torch.stack([torch.as_tensor(value).detach().to(device, torch.float64) for value in values.values()])
-    if _distributed():
-        dist.all_reduce(stacked)
-        stacked /= dist.get_world_size()
-    return dict(zip(values, stacked.tolist()))
+    (total,) = ranks.added(stacked)
+    return dict(zip(values, (total / ranks.count()).tolist()))
 
 
 class _Run:
@@ -190,12 +181,13 @@ class _Run:
             settings, update, description = state["settings"], state["update"], state["description"]
         except Exception as error:  # zip, pickle and key errors of every kind
             raise ValueError(
-                f"{path} is not a checkpoint of `fit`, or is broken ({type(error).__name__}). Move it away to start anew"
+                f"{path} is not a checkpoint of `fit`, or is broken ({type(error).__name__}). "
+                "Move it away to start anew"
             ) from error
         if settings != self.settings or update > updates or not state.keys() >= self.parts.keys():
             raise ValueError(
-                f"{path} is of another run: {settings} at update {update}, here {self.settings} up to update {updates}. "
-                "Give the same settings, or another file"
+                f"{path} is of another run: {settings} at update {update}, here {self.settings} up to update "
+                f"{updates}. Give the same settings, or another file"
             )
         shapes, wanted = (
             {name: value.shape for name, value in of.items()} for of in (state["model"], self.model_state())
@@ -222,6 +214,5 @@ def _random_state() -> dict[str, Tensor]:
 
 
 if __name__ == "__main__":
-    from course_lib.recipes import main
-
-    main()
+    print("error: this is the loop alone; `python -m course_lib.recipes` trains the CIFAR-10 model", file=sys.stderr)
+    sys.exit(2)

@@ -61,10 +61,10 @@ DOUBLE = Exercise(
     reference=double,
     draw=calls_of_double,
     mistakes=(
-        Mistake(tripled, "three times instead of twice", "common"),
-        Mistake(without_gradient, "the graph is cut", "common"),
-        Mistake(negative_forgotten, "the sign is lost", "common"),
-        Mistake(raising_in_every_call, "an index is out of range", "common"),
+        Mistake(tripled, "three times instead of twice"),
+        Mistake(without_gradient, "the graph is cut"),
+        Mistake(negative_forgotten, "the sign is lost"),
+        Mistake(raising_in_every_call, "an index is out of range"),
     ),
     hints=("How often?", "Twice.", "2 * ..."),
 )
@@ -343,7 +343,7 @@ def test_what_pytorch_has_not_implemented_is_an_error_of_the_answer():
 
 
 def test_who_still_has_a_planted_fault_has_not_begun():
-    planted = Mistake(tripled, "the fault is still there", "zoo 1", planted=True)
+    planted = Mistake(tripled, "the fault is still there", planted=True)
     exercise = Exercise("mend", "99_made_up", double, calls_of_double, (planted,), ("a", "b", "c"))
     found = verdict(exercise, lambda x: x * 3)
     assert found.status == "not attempted"
@@ -528,7 +528,7 @@ def test_pictures_are_drawn_beside_the_target(monkeypatch):
         shown.append(alternative)
         pyplot.close(figure)
 
-    monkeypatch.setattr("course_lib.plots.show", show)
+    monkeypatch.setattr("course_lib.lesson.plots.show", show)
     picture("drawn", tripled)
     assert drawn == [double, tripled] and "drawn" in shown[0]
     with pytest.raises(ValueError, match="double has no picture; those that have one: drawn"):
@@ -545,7 +545,7 @@ def test_no_likely_cause_that_would_have_failed_where_the_answer_was_right():
     def minus_in_the_first(x):
         return -2 * x if x.ndim == 1 else 2 * x
 
-    exercise = dataclasses.replace(DOUBLE, mistakes=(Mistake(minus_in_both, "a minus", "common"),))
+    exercise = dataclasses.replace(DOUBLE, mistakes=(Mistake(minus_in_both, "a minus"),))
     assert verdict(exercise, minus_in_both).certain
     assert verdict(exercise, minus_in_the_second).mistake is None  # else "holds: values" stood beside it
     assert verdict(exercise, minus_in_the_first).mistake is None

@@ -45,7 +45,8 @@ def step(model, batch):
     quantized, codes, loss = model(batch)
     return {"loss": loss + (quantized.sum(1) - batch.sum(1)).square().mean()}
 
-history = fit(model, data, step, updates=9, batch_size=8, seed=3, checkpoint=f"{folder}/{ranks}.pt", checkpoint_every=4, progress=False)
+history = fit(model, data, step, updates=9, batch_size=8, seed=3, progress=False,
+              checkpoint=f"{folder}/{ranks}.pt", checkpoint_every=4)
 ends |= {f"model {name}": value for name, value in model.state_dict().items()}
 ends["losses"] = torch.tensor(history["loss"])
 torch.save(ends, f"{folder}/{ranks}-{rank}.ends")
@@ -100,21 +101,10 @@ def test_both_ranks_end_with_the_same_to_the_last_bit(ends):
 
 
 def test_torchrun_trains_the_model_that_one_process_trains(tmp_path):
-    arguments = [
-        "-m",
-        "course_lib.training",
-        "--updates",
-        "3",
-        "--batch-size",
-        "16",
-        "--evaluate-every",
-        "2",
-        "--data",
-        tmp_path,
-    ]
+    arguments = "-m course_lib.recipes --updates 3 --batch-size 16 --evaluate-every 2 --data".split()
     results = []
     for start in (ALONE, TWO):
-        out = ran(*start, *arguments, "--checkpoint", tmp_path / f"{len(start)}.pt")
+        out = ran(*start, *arguments, tmp_path, "--checkpoint", tmp_path / f"{len(start)}.pt")
         results.append(json.loads(out.strip().splitlines()[-1]))
     one, two = results
     assert (one["ranks"], two["ranks"], one["updates"], one["data"]) == (1, 2, 3, "sample")
@@ -126,6 +116,6 @@ def test_torchrun_trains_the_model_that_one_process_trains(tmp_path):
 
 
 def test_a_bad_batch_size_is_told_in_one_line(tmp_path):
-    command = [*ALONE, "-m", "course_lib.training", "--batch-size", "0", "--data", tmp_path]
+    command = [*ALONE, "-m", "course_lib.recipes", "--batch-size", "0", "--data", tmp_path]
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=300, env=ENVIRONMENT)
     assert done.returncode == 1 and "batch_size=0" in done.stderr and "Traceback" not in done.stderr

@@ -1,4 +1,4 @@
-"""pyproject.toml, the two locks, environment.yml and the set-up are one environment, said five times."""
+"""pyproject.toml, the two locks, environment.yml and the set-up are one environment, written down five times."""
 
 import functools
 import os
@@ -20,14 +20,15 @@ PYPROJECT = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8
 LOCK = (PROJECT / "requirements.lock").read_text(encoding="utf-8")
 NBGRADER = (PROJECT / "nbgrader.lock").read_text(encoding="utf-8")  # the same environment, with nbgrader in it
 CONDA = (PROJECT / "environment.yml").read_text(encoding="utf-8")
+shell = pytest.mark.skipif(os.name == "nt", reason="the set-up is a shell script")
 both_locks = pytest.mark.parametrize("lock", [LOCK, NBGRADER], ids=["requirements.lock", "nbgrader.lock"])
 
 
 @functools.cache
 def entries(lock: str) -> list[tuple[Requirement, str]]:
     """An entry: a line `name==version ; marker \\`, then the hashes, all but the last with a backslash too."""
-    found = re.findall(r"^(\S+==.*) \\\n((?:    .+\n?)+)", lock, re.MULTILINE)
-    return [(Requirement(pin), hashes) for pin, hashes in found]
+    pins = re.findall(r"^(\S+==.*) \\\n((?:    .+\n?)+)", lock, re.MULTILINE)
+    return [(Requirement(pin), hashes) for pin, hashes in pins]
 
 
 def versions_of(name: str, lock: str) -> list[str]:
@@ -35,7 +36,7 @@ def versions_of(name: str, lock: str) -> list[str]:
     return [specifier.version for pin in pins for specifier in pin.specifier]
 
 
-def said(pins) -> set[tuple[str, str, str]]:
+def as_set(pins) -> set[tuple[str, str, str]]:
     return {(canonicalize_name(pin.name), str(pin.specifier), str(pin.marker or "")) for pin in pins}
 
 
@@ -72,7 +73,7 @@ def test_environment_has_the_pins_of_the_lock_then_the_project():
     *_, pip = yaml.safe_load(CONDA)["dependencies"]
     *pins, project = pip["pip"]
     assert project == "-e ."
-    assert said(map(Requirement, pins)) == said(pin for pin, _ in entries(LOCK))
+    assert as_set(map(Requirement, pins)) == as_set(pin for pin, _ in entries(LOCK))
 
 
 def test_environment_says_where_it_comes_from():
@@ -97,67 +98,45 @@ def test_python_bound_is_the_same_everywhere():
 
 
 @pytest.fixture
-def set_up(tmp_path):
-    """Runs the set-up in a folder of its own, with a uv that writes down what it is asked and exits as told."""
-    shutil.copy(PROJECT / "tools/set_up.sh", tmp_path)
-    uv = tmp_path / "uv"
-    uv.write_text('#!/bin/sh\necho "$@" >> asked\nmkdir -p .venv\ncase "$1" in pip) exit $UV_STATUS;; esac\n')
-    uv.chmod(0o755)
-
-    def run(status=0, **settings):
-        environment = {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}", "PYTHON": sys.executable, **settings}
-        environment |= {"UV_STATUS": str(status), "UV_VERSION": "0", "BIN": ".venv/bin"}
-        return subprocess.run(["sh", "set_up.sh"], cwd=tmp_path, env=environment, capture_output=True, text=True)
-
-    return run
-
-
-@pytest.mark.skipif(os.name == "nt", reason="the stand-in for uv is a shell script")
-def test_failed_set_up_leaves_no_stamp_and_the_next_repairs_it(set_up, tmp_path):
-    half = tmp_path / ".venv" / "half"
-    assert set_up(status=1).returncode != 0
-    assert not (tmp_path / ".venv/ready").exists()
-    half.touch()
-    assert set_up(status=0).returncode == 0
-    assert (tmp_path / ".venv/ready").exists() and not half.exists()
-
-    whole = tmp_path / ".venv" / "whole"
-    whole.touch()
-    assert set_up(status=1).returncode != 0  # a later lock that cannot be installed
-    assert whole.exists() and not (tmp_path / ".venv/ready").exists()
-
-
-@pytest.mark.skipif(os.name == "nt", reason="the stand-in for uv is a shell script")
-def test_wheelhouse_is_all_that_an_offline_set_up_reads(set_up, tmp_path):
-    assert set_up(WHEELHOUSE="a folder").returncode == 0
-    installs = [line for line in (tmp_path / "asked").read_text().splitlines() if line.startswith("pip")]
-    assert len(installs) == 2
-    assert all("--no-index --find-links a folder" in line for line in installs)
-
-
-@pytest.mark.skipif(os.name == "nt", reason="the stand-in for uv is a shell script")
-def test_set_up_says_which_python_it_wants(set_up, tmp_path):
-    result = set_up(PYTHON="no-such-python")
-    assert result.returncode == 1
-    assert "Python 3.11 to 3.14" in result.stderr and "make PYTHON=" in result.stderr
-    assert not (tmp_path / "asked").exists()
-
-
-@pytest.mark.skipif(shutil.which("make") is None or os.name == "nt", reason="needs make, and a shell script as uv")
-@pytest.mark.parametrize("status", [0, 1])
-def test_where_nbgrader_cannot_be_installed_make_says_so_and_goes_on(tmp_path, status):
-    for name in ("Makefile", "nbgrader.lock", "requirements.lock", "pyproject.toml"):
+def project(tmp_path):
+    """A copy of what sets the environment up, with a wheelhouse in which there is nothing: no set-up succeeds."""
+    for name in ("Makefile", "pyproject.toml", "requirements.lock", "nbgrader.lock", "tools/set_up.sh"):
         shutil.copy(PROJECT / name, tmp_path)
-    (tmp_path / ".venv").mkdir()
-    (tmp_path / ".venv/ready").touch()
-    uv = tmp_path / "uv"
-    uv.write_text(f'#!/bin/sh\necho "$@" > asked\nexit {status}\n')
-    uv.chmod(0o755)
-    environment = os.environ | {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
-    environment = {name: value for name, value in environment.items() if not name.startswith("MAKE")}
-    command = ["make", ".venv/nbgrader-ready", "WHEELHOUSE=a folder"]
-    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr
-    assert ("cannot be installed" in result.stdout) == (status == 1) != (tmp_path / ".venv/nbgrader-ready").exists()
-    asked = (tmp_path / "asked").read_text()
-    assert "--no-index --find-links a folder" in asked and "--require-hashes --requirements nbgrader.lock" in asked
+    (tmp_path / "wheelhouse").mkdir()
+
+    def run(*command, python=sys.executable):
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+        environment |= {"PYTHON": python, "WHEELHOUSE": "wheelhouse", "UV_VERSION": "0", "BIN": ".venv/bin"}
+        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+
+    return tmp_path, run
+
+
+@shell
+def test_set_up_says_which_python_it_wants(project):
+    folder, run = project
+    result = run("sh", "set_up.sh", python="no-such-python")
+    assert result.returncode == 1 and not (folder / ".venv").exists()
+    assert "Python 3.11 to 3.14" in result.stderr and "make PYTHON=" in result.stderr
+
+
+@shell
+@pytest.mark.skipif(shutil.which("uv") is None, reason="without uv a set-up takes long to fail")
+def test_a_set_up_that_failed_is_made_anew(project):
+    folder, run = project
+    half, stamp = folder / ".venv" / "half", folder / ".venv" / "ready"
+    assert run("sh", "set_up.sh").returncode != 0
+    half.touch()
+    assert run("sh", "set_up.sh").returncode != 0
+    assert not half.exists() and not stamp.exists()
+
+
+@shell
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+def test_where_nbgrader_cannot_be_installed_make_says_so_and_goes_on(project):
+    folder, run = project
+    (folder / ".venv").mkdir()
+    (folder / ".venv" / "ready").touch()
+    result = run("make", ".venv/nbgrader-ready")
+    assert result.returncode == 0 and "nbgrader cannot be installed here" in result.stdout, result.stderr
+    assert not (folder / ".venv" / "nbgrader-ready").exists()

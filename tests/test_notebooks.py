@@ -31,9 +31,11 @@ def code_cells(notebook):
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
-def test_the_lessons_are_there_in_order():
-    assert [path.name[:2] for path in LESSONS] == [f"{n:02d}" for n in range(1, len(LESSONS) + 1)]
-    assert len(LESSONS) >= 14
+def test_the_lessons_are_those_of_the_syllabus_in_order():
+    readme = (FOLDER.parent / "README.md").read_text(encoding="utf-8")
+    syllabus = re.findall(r"^\| \d\d \| \[.+?\]\(notebooks/(\S+)\)", readme, flags=re.MULTILINE)
+    assert [path.name for path in LESSONS] == syllabus
+    assert [name[:2] for name in syllabus] == [f"{n:02d}" for n in range(1, len(LESSONS) + 1)]
 
 
 def test_it_says_what_it_asks_of_the_reader(notebook):
@@ -63,7 +65,7 @@ def test_retrieval_questions_reach_back_beyond_the_last_lesson(path, notebook):
 def test_predictions_are_made_and_checked(notebook):
     code = "\n".join(cell.source for cell in code_cells(notebook))
     assert code.count("guess = {") >= 5
-    assert code.count("compare(guess,") == code.count("guess = {")
+    assert len(re.findall(r"compare\(\s*guess,", code)) == code.count("guess = {")
 
 
 def test_every_cell_was_run_in_order_without_an_error(notebook):

@@ -155,7 +155,8 @@ def test_page_needs_neither_scripts_nor_a_network(page):
     soup = page("# One\n\n$x$ and [paper](https://arxiv.org/abs/1711.00937)", displayed(image_png=(DOT, {})))
     assert not soup.select("script, link[href], iframe")
     assert all(tag["src"].startswith("data:") for tag in soup.select("[src]"))
-    assert not any("url(" in style.get_text() or "@import" in style.get_text() for style in soup.select("style"))
+    styles = [style.get_text() for style in soup.select("style")]
+    assert styles and not any("url(" in style or "@import" in style for style in styles)
 
 
 def test_titles_navigation_and_index(page, folder):

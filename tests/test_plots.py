@@ -8,7 +8,7 @@ from IPython.core.formatters import DisplayFormatter
 from IPython.display import Image
 from PIL import Image as PILImage
 
-from course_lib import plots
+from course_lib.lesson import plots
 
 
 @pytest.fixture(autouse=True)

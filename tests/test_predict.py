@@ -1,4 +1,4 @@
-from course_lib.predict import compare
+from course_lib.lesson.predict import compare
 
 
 def lines(capsys):

@@ -1,4 +1,4 @@
-"""Priors: masks by hand, bits against NumPy, draws against exact probabilities, cached sampling against the plain one."""
+"""Priors: masks by hand, bits against NumPy, draws against exact probabilities, cached sampling against plain."""
 
 import itertools
 import math
@@ -229,7 +229,7 @@ def test_cached_samples_are_the_plain_ones(network, temperature, labelled, given
 
 
 def test_samples_have_the_frequencies_of_the_product_of_conditionals():
-    """All 16 grids of two places and four codes, with logits made large so that the distribution is far from uniform."""
+    """All 16 grids of two places and four codes, with logits so large that the distribution is far from uniform."""
     grids = torch.tensor(list(itertools.product(range(4), repeat=2))).reshape(16, 1, 2)
     for network in (priors.PixelCNN(4, (1, 2), channels=8), priors.CodeTransformer(4, (1, 2), channels=8)):
         torch.manual_seed(0)

@@ -23,7 +23,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from vector_quantize_pytorch import VectorQuantize
 
-from course_lib import quantize
+from course_lib import guards, quantize, ranks, search
 from course_lib.quantize import (
     VectorQuantizer,
     VectorQuantizerEMA,
@@ -200,11 +200,107 @@ def test_names_order_and_defaults_of_the_parameters(name, parameters):
     assert found == parameters
 
 
-def test_the_module_imports_torch_alone():
-    tree = ast.parse(inspect.getsource(quantize))
-    imported = [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
-    imported += [node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
-    assert {name.split(".")[0] for name in imported} - set(sys.stdlib_module_names) == {"torch"}
+def test_who_copies_the_module_and_its_three_neighbours_needs_torch_alone():
+    imported = set()
+    for module in (quantize, guards, ranks, search):
+        for node in ast.walk(ast.parse(inspect.getsource(module))):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module == "course_lib":
+                imported |= {f"course_lib.{alias.name}" for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                imported.add(node.module.split(".")[0])
+    neighbours = {"course_lib.guards", "course_lib.ranks", "course_lib.search"}
+    assert imported - set(sys.stdlib_module_names) == {"torch"} | neighbours
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Input is looked at once, and in words
+
+CALLS = {
+    "flatten_latents": {"latents": torch.zeros(2, 3)},
+    "unflatten_latents": {"flat": torch.zeros(2, 3), "shape": (2, 3)},
+    "pairwise_distances": {"flat": torch.zeros(2, 3), "codebook": torch.zeros(4, 3)},
+    "nearest_codes": {"flat": torch.zeros(2, 3), "codebook": torch.zeros(4, 3)},
+    "look_up": {"codes": torch.tensor([0, 1]), "codebook": torch.zeros(4, 3)},
+    "straight_through": {"latents": torch.zeros(2, 3), "quantized": torch.zeros(2, 3)},
+    "codebook_loss": {"latents": torch.zeros(2, 3), "quantized": torch.zeros(2, 3)},
+    "commitment_loss": {"latents": torch.zeros(2, 3), "quantized": torch.zeros(2, 3)},
+    "ema_update": {
+        "cluster_size": torch.ones(4), "embed_sum": torch.ones(4, 3), "flat": torch.zeros(2, 3),
+        "codes": torch.tensor([0, 1]), "decay": 0.5,
+    },
+    "perplexity": {"codes": torch.tensor([0, 1]), "codebook_size": 4},
+    "codebook_usage": {"codes": torch.tensor([0, 1]), "codebook_size": 4},
+    "kmeans_init": {"flat": torch.zeros(2, 3), "codebook_size": 4},
+    "restart_dead_codes": {
+        "codebook": torch.zeros(4, 3), "cluster_size": torch.ones(4), "embed_sum": torch.ones(4, 3),
+        "flat": torch.zeros(2, 3), "threshold": 0.5,
+    },
+}  # fmt: skip
+
+
+def no_tensors_of(tensor):
+    return tensor.numpy(), tensor.tolist(), None, "tensor", 3, torch.nn.Linear(2, 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "argument"),
+    [(name, key) for name, call in CALLS.items() for key, value in call.items() if torch.is_tensor(value)],
+)
+def test_what_is_no_tensor_is_refused_in_words(name, argument):
+    call = CALLS[name]
+    getattr(quantize, name)(**call)
+    for value in no_tensors_of(call[argument]):
+        with pytest.raises(TypeError, match=f"^{argument} is of type {type(value).__name__}; wanted a tensor$"):
+            getattr(quantize, name)(**call | {argument: value})
+
+
+@both_layers
+def test_a_layer_refuses_what_is_no_tensor_in_words(layer_class):
+    layer = layer_class(3, 4)
+    for value in no_tensors_of(torch.zeros(2, 3)):
+        with pytest.raises(TypeError, match=f"^latents is of type {type(value).__name__}; wanted a tensor$"):
+            layer(value)
+
+
+@pytest.mark.parametrize("shape", [6, None, "23", torch.zeros(2, 3)])
+def test_unflatten_refuses_what_is_no_shape_in_words(shape):
+    with pytest.raises(TypeError, match=f"^shape is of type {type(shape).__name__}; wanted the original"):
+        unflatten_latents(torch.zeros(2, 3), shape)
+
+
+class HostReads(TorchDispatchMode):
+    """Counts what waits for the device to look at a value: `if tensor`, `float(tensor)`, sizes that depend on one."""
+
+    count = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.count += function in (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.nonzero.default)
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize(
+    ("layer_class", "options", "reads"),
+    [
+        (VectorQuantizer, {}, 2),  # finite? which rows are hard to tell?
+        (VectorQuantizerEMA, {}, 4),  # and: initialised? dead codes?
+        (VectorQuantizerEMA, {"dead_code_threshold": 100.0}, 5),  # and: how many are they?
+    ],
+)
+def test_a_training_step_reads_few_values_back(layer_class, options, reads):
+    layer, latents = make(layer_class, 4, 8, **options), normal(5, 4, 7).requires_grad_()
+    with HostReads() as host:
+        quantized, _, loss = layer(latents)
+        (quantized.sum() + loss).backward()
+    assert host.count == reads
+
+
+def test_the_first_step_with_kmeans_looks_at_the_latents_once_too():
+    layer, latents = make(VectorQuantizerEMA, 4, 8, kmeans_init=True), normal(5, 4, 7)
+    with HostReads() as host:
+        layer(latents)
+    assert host.count == 4 + 10  # which rows are hard to tell, in each of ten iterations
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -473,7 +569,8 @@ def test_nearest_codes_of_the_codebook_itself():
 @pytest.fixture
 def small_blocks(monkeypatch):
     """Blocks of a few rows, so that small tests go through several, the last of them not full."""
-    monkeypatch.setitem(quantize.SCORES_AT_ONCE, "cpu", 300)
+    monkeypatch.setitem(search.SCORES_AT_ONCE, "cpu", 300)
+    monkeypatch.setattr(search, "LEAST_ROWS", 1)
 
 
 # 63 to 129: just below, at and above whole groups of 64 columns, which take another way

@@ -126,6 +126,14 @@ def test_bad_settings_are_refused(bad):
         fit(torch.nn.Linear(1, 1), torch.ones(0, 1), step, updates=1)
 
 
+def test_the_command_that_trained_once_says_where_training_is_now():
+    done = subprocess.run(
+        [sys.executable, "-m", "course_lib.training", "--updates", "3"], capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert "python -m course_lib.recipes" in done.stderr
+
+
 def test_fit_knows_nothing_of_vector_quantisation():
     import course_lib.training as training
 

@@ -3,25 +3,33 @@
     python tools/exercises.py            # writes what is missing or out of date, removes what has no solution any more
     python tools/exercises.py --check    # writes nothing; says what is missing, out of date or left over
 
-In a cell tagged `answer:NAME` each region from `### BEGIN SOLUTION` to `### END SOLUTION` becomes a line that raises
-NotImplementedError, in one tagged `workspace` a comment; a cell with `stub` in its metadata shows that text instead. An
-exercise says in its metadata what it was made from, with a fingerprint of its cells: one in which somebody has worked
-is never overwritten, nor removed.
+In a solution, the cell tagged `answer:NAME` shows the right answer of course_lib/check/exercises/NAME.py, letter for
+letter, and the cell below it checks it; both are written by this tool, with nbgrader's metadata. In the exercise each
+region from `### BEGIN SOLUTION` to `### END SOLUTION` becomes a line that raises NotImplementedError, in a cell tagged
+`workspace` a comment, or the text that its metadata name as `stub`: questions in place of a worked report; a bug hunt
+shows the program with its planted fault. An exercise says in its metadata what it was made from, with a fingerprint of
+its cells: one in which somebody has worked is never overwritten, nor removed.
 """
 
 import argparse
 import ast
 import hashlib
 import json
-import os
 import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from nbformat.validator import iter_validate
+PROJECT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(PROJECT))
 
-PROJECT = Path(__file__).parent.parent
+from nbformat.validator import iter_validate  # noqa: E402
+
+from course_lib import files  # noqa: E402
+from course_lib.check.author import planted_in, text_of  # noqa: E402
+from course_lib.check.exercises import EXERCISES  # noqa: E402
+from course_lib.check.judge import Exercise  # noqa: E402
+
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 YOURS = "# YOUR CODE HERE"
 ANSWER_STUB = (YOURS, "raise NotImplementedError()")
@@ -32,27 +40,31 @@ class Fault(ValueError):
     """Something that keeps an exercise from being made. Names the file, and the cell where there is one."""
 
 
-def main(arguments: list[str] | None = None, project: Path = PROJECT) -> int:
+def main(
+    arguments: list[str] | None = None, project: Path = PROJECT, exercises: dict[str, Exercise] = EXERCISES
+) -> int:
     """-> the exit status: 0, or 1 where something has to be done by hand (with --check: or by `make exercises`)."""
     parser = argparse.ArgumentParser(description="Make the exercises from the solutions.")
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 where something would be written")
     check = parser.parse_args(arguments).check
     try:
-        wanted = make_all(project)
+        notebooks = make_all(project, exercises)
     except Fault as fault:
         print(fault, file=sys.stderr)
         return 1
     status = 0
-    for path, finding in findings(project, wanted):
-        if check or finding in ("worked in", "foreign"):
-            print(SAID[finding].format(path.name), file=sys.stderr)
+    for path, state in states(project, notebooks):
+        name = path.relative_to(project)
+        if check or state in ("worked in", "foreign"):
+            print(STATES[state].format(name, path.name), file=sys.stderr)
             status = 1
-        elif finding == "left over":
+        elif state == "left over":
             path.unlink()
-            print(f"exercises/{path.name} removed: it has no solution any more")
+            print(f"{name} removed: it has no solution any more")
         else:
-            write(path, wanted[path])
-            print(f"exercises/{path.name} written")
+            path.parent.mkdir(exist_ok=True)
+            files.write(path, notebooks[path])
+            print(f"{name} written")
     return status
 
 
@@ -60,26 +72,27 @@ def main(arguments: list[str] | None = None, project: Path = PROJECT) -> int:
 # Files
 
 
-def make_all(project: Path) -> dict[Path, str]:
-    """The exercise of each solution, as text. `Fault` with every fault of every solution, a line each."""
-    wanted, faults, homes = {}, [], {}
-    for solution in sorted((project / "solutions").glob("*.ipynb")):
-        name = f"solutions/{solution.name}"
+def make_all(project: Path, exercises: dict[str, Exercise] = EXERCISES) -> dict[Path, str]:
+    """Each solution with its answers, and the exercise of each, as text. `Fault` with every fault, a line each."""
+    notebooks, faults, homes = {}, [], {}
+    for path in sorted((project / "solutions").glob("*.ipynb")):
+        name = f"solutions/{path.name}"
         try:
-            notebook = read(solution, name)
-            wanted[project / "exercises" / solution.name] = as_text(exercise_of(notebook, name))
+            solution = with_answers(read(path, name), exercises, path.stem, name)
+            notebooks[path] = as_text(solution)
+            notebooks[project / "exercises" / path.name] = as_text(exercise_of(solution, exercises, name))
         except Fault as fault:
             faults.append(str(fault))
             continue
-        for answer in filter(None, map(answer_of, notebook["cells"])):
+        for answer in filter(None, map(answer_of, solution["cells"])):
             if answer in homes:
                 faults.append(f"{name}: answer {answer} is in {homes[answer]} already; a name belongs to one answer")
             homes[answer] = name
     if faults:
         raise Fault("\n".join(faults))
-    if not wanted:  # handed out without solutions, for instance: no reason to remove the exercises
+    if not notebooks:  # handed out without solutions, for instance: no reason to remove the exercises
         raise Fault("there is no notebook in solutions/")
-    return wanted
+    return notebooks
 
 
 def read(path: Path, name: str) -> dict:
@@ -104,37 +117,26 @@ def as_text(notebook: dict) -> str:
     return json.dumps(notebook | {"cells": cells}, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 
-def findings(project: Path, wanted: dict[Path, str]) -> Iterator[tuple[Path, str]]:
-    """The files that are not as they should be, each with a key of `SAID`."""
-    for path, text in wanted.items():
+def states(project: Path, notebooks: dict[Path, str]) -> Iterator[tuple[Path, str]]:
+    """The files that are not as they should be, each with a key of `STATES`."""
+    for path, text in notebooks.items():
         if not path.exists():
             yield path, "missing"
         elif path.read_text(encoding="utf-8", errors="replace") != text:
-            yield path, "out of date" if is_untouched(path) else "worked in"
+            yield path, "out of date" if path.parent.name == "solutions" or is_untouched(path) else "worked in"
     for path in sorted((project / "exercises").glob("*.ipynb")):
-        if path not in wanted:
+        if path not in notebooks:
             yield path, "left over" if is_untouched(path) else "foreign"
 
 
-SAID = {
-    "missing": "exercises/{0} is missing: run make exercises",
-    "out of date": "exercises/{0} differs from what solutions/{0} gives: run make exercises",
-    "worked in": "exercises/{0} differs from what solutions/{0} gives, and somebody worked in it: move it away, then "
-    "run make exercises",
-    "left over": "exercises/{0} has no solution: run make exercises, which removes it",
-    "foreign": "exercises/{0} has no solution, and was not generated or somebody worked in it: move it away",
+STATES = {
+    "missing": "{0} is missing: run make exercises",
+    "out of date": "{0} differs from what it is made from: run make exercises",
+    "worked in": "{0} differs from what solutions/{1} gives, and somebody worked in it: move it away, then run make "
+    "exercises",
+    "left over": "{0} has no solution: run make exercises, which removes it",
+    "foreign": "{0} has no solution, and was not generated or somebody worked in it: move it away",
 }
-
-
-def write(path: Path, text: str) -> None:
-    """Beside the old file, then in its place: whoever interrupts finds the old or the new, and nothing between."""
-    path.parent.mkdir(exist_ok=True)
-    part = path.with_suffix(".part")
-    try:
-        part.write_text(text, encoding="utf-8", newline="\n")
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def is_untouched(path: Path) -> bool:
@@ -153,18 +155,69 @@ def mark(name: str, cells: list[dict]) -> dict[str, str]:
 
 
 # ----------------------------------------------------------------------------------------------------------------------
-# One notebook
+# The solution
 
 
-def exercise_of(solution: dict, name: str) -> dict:
+def with_answers(notebook: dict, exercises: dict[str, Exercise], lesson: str, name: str) -> dict:
+    """The notebook with the right answers and their checks written into it."""
+    cells, answers, above = [], [], None
+    for cell, below in zip(notebook["cells"], [*notebook["cells"][1:], {"metadata": {}}]):
+        answer, checks = answer_of(cell), [tag for tag in tags_of(cell) if tag.startswith("check:")]
+        if answer:
+            exercise = exercises.get(answer)
+            if exercise is None or exercise.lesson != lesson or answer in answers:
+                raise Fault(
+                    f"{name}: answer {answer} stands there twice, or no file of check/exercises has it and {lesson}"
+                )
+            metadata = cell["metadata"] | {"nbgrader": grading(grade_id=answer, solution=True)}
+            check = check_cell(exercise)
+            if f"check:{answer}" in tags_of(below):  # it was run
+                check |= {key: below[key] for key in ("id", "outputs", "execution_count")}
+            cells += [cell | {"source": text_of(exercise.reference), "metadata": metadata}, check]
+            answers.append(answer)
+        elif not checks:
+            cells.append(cell)
+        elif checks != [f"check:{above}"]:
+            raise Fault(f"{name}: {checks[0]} does not stand below its answer")
+        above = answer
+    missing = [one.name for one in exercises.values() if one.lesson == lesson and one.name not in answers]
+    if missing:
+        raise Fault(f"{name}: there is no cell tagged answer:{missing[0]}")
+    return notebook | {"cells": cells}
+
+
+def check_cell(exercise: Exercise) -> dict:
+    name = exercise.name
+    nbgrader = grading(grade_id=f"check-{name}", grade=True, locked=True, points=exercise.points)
+    return {
+        "cell_type": "code",
+        "id": f"check-{name}",
+        "metadata": {"tags": [f"check:{name}"], "nbgrader": nbgrader},
+        "source": f'check("{name}", {name})',
+        "outputs": [],
+        "execution_count": None,
+    }
+
+
+def grading(**settings) -> dict:
+    """nbgrader's metadata of a cell, schema 3."""
+    return {"schema_version": 3, "grade": False, "solution": False, "locked": False, "task": False} | settings
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# The exercise
+
+
+def exercise_of(solution: dict, exercises: dict[str, Exercise], name: str) -> dict:
     """The exercise of a solution. `Fault` with every fault of its cells."""
     faults, cells = [], []
     for number, cell in enumerate(solution["cells"], 1):
         try:
-            cells.append(shown(cell))
+            cells.append(shown(cell, exercises))
         except Fault as fault:
             faults.append(f"{name}, cell {number}: {fault}")
-    faults += [f"{name}{fault}" for fault in contract_faults(solution["cells"])]
+    ids = [cell["id"] for cell in solution["cells"]]
+    faults += [f"{name}: id {each} is given to several cells" for each in sorted({i for i in ids if ids.count(i) > 1})]
     if faults:
         raise Fault("\n".join(faults))
     course = solution["metadata"].get("course", {}) | mark(name, cells)
@@ -172,22 +225,20 @@ def exercise_of(solution: dict, name: str) -> dict:
     return {"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
 
 
-def shown(cell: dict) -> dict:
+def shown(cell: dict, exercises: dict[str, Exercise]) -> dict:
     """The cell as the exercise shows it: the solution cut out, nothing run."""
-    source, metadata = cell["source"], dict(cell["metadata"])
-    stub = metadata.pop("stub", None)
+    source, metadata, answer = cell["source"], dict(cell["metadata"]), answer_of(cell)
     metadata.pop("execution", None)  # when it was run
-    answer = answer_of(cell)
     regions = count_regions(source)
+    stub = planted_in(exercises[answer]) if answer else metadata.pop("stub", None)
     if not (cell["cell_type"] == "code" and (answer or "workspace" in tags_of(cell))):
-        if answer or regions or stub is not None:
-            raise Fault("holds a solution or a stub, but is no code cell tagged answer:NAME or workspace")
+        if answer or regions or stub:
+            raise Fault("holds a solution, but is no code cell tagged answer:NAME or workspace")
     elif stub is not None:
         source = stub
-        if mentions_a_marker(stub):
-            raise Fault("its stub holds a marker of a solution")
+        count_regions(stub)  # none of whose marks may be left
     elif answer and not regions:
-        raise Fault(f"answer {answer} has neither {BEGIN} .. {END} nor a stub")
+        raise Fault(f"answer {answer} has neither {BEGIN} .. {END} nor a planted fault")
     else:
         source = cut(source, [ANSWER_STUB] * regions if answer else workspace_stubs(source, regions))
     if source != cell["source"] and not is_python(source):
@@ -205,11 +256,6 @@ def answer_of(cell: dict) -> str | None:
     return next((tag.removeprefix("answer:") for tag in tags_of(cell) if tag.startswith("answer:")), None)
 
 
-def mentions_a_marker(text: str) -> bool:
-    """Any spelling of one: a marker that is not recognised would show the solution."""
-    return re.search(r"\b(begin|end)[ _-]*solution", text, re.IGNORECASE) is not None
-
-
 def count_regions(source: str) -> int:
     regions, inside = 0, False
     for line in source.splitlines():
@@ -218,7 +264,7 @@ def count_regions(source: str) -> int:
             if begins == inside:
                 raise Fault(f"{BEGIN} inside a solution" if begins else f"{END} without {BEGIN}")
             regions, inside = regions + begins, begins
-        elif mentions_a_marker(line):
+        elif re.search(r"\b(begin|end)[ _-]*solution", line, re.IGNORECASE):  # unrecognised, it would show the solution
             raise Fault(f"{line.strip()!r} is no marker; those are {BEGIN} and {END}, alone on their lines")
     if inside:
         raise Fault(f"{BEGIN} without {END}")
@@ -254,42 +300,6 @@ def is_python(source: str) -> bool:
     except SyntaxError:
         return False
     return True
-
-
-def contract_faults(cells: list[dict]) -> list[str]:
-    """What checks and graders rely on: ids, one check below each answer, nbgrader's metadata on both."""
-    ids = [cell["id"] for cell in cells]
-    faults = [f": id {cell_id} is given to several cells" for cell_id in sorted({i for i in ids if ids.count(i) > 1})]
-    answers = [answer_of(cell) for cell in cells]
-    neighbours = zip(cells, answers, [None, *answers], [*cells[1:], {"metadata": {}, "source": ""}])
-    for number, (cell, name, above, below) in enumerate(neighbours, 1):
-        found = []
-        if name:
-            if answers.index(name) < number - 1:
-                found.append(f"answer {name} is in cell {answers.index(name) + 1} already")
-            if f"check:{name}" not in tags_of(below) or below["source"].strip() != f'check("{name}", {name})':
-                found.append(f'answer {name} is not followed by check("{name}", {name}), tagged check:{name}')
-            found += grading_faults(cell, grade_id=name, solution=True, grade=False)
-        for tag in tags_of(cell):
-            if tag.startswith("check:"):
-                if tag != f"check:{above}":
-                    found.append(f"{tag} does not stand below its answer")
-                found += grading_faults(cell, grade_id=tag.replace(":", "-"), solution=False, grade=True, locked=True)
-        faults += [f", cell {number}: {fault}" for fault in found]
-    return faults
-
-
-def grading_faults(cell: dict, **wanted) -> list[str]:
-    """What nbgrader's metadata (schema 3) should say of this cell and do not."""
-    said = cell["metadata"].get("nbgrader")
-    if not isinstance(said, dict):
-        return ["its nbgrader metadata are missing"]
-    wanted |= {"schema_version": 3, "task": False}
-    wrong = {key: wish for key, wish in wanted.items() if said.get(key) != wish}
-    faults = [f"nbgrader's {key} is {said.get(key)!r}, not {wish!r}" for key, wish in wrong.items()]
-    if wanted["grade"] and not (type(said.get("points")) is int and said["points"] > 0):
-        faults.append(f"nbgrader's points are {said.get('points')!r}, not a whole number above 0")
-    return faults
 
 
 if __name__ == "__main__":

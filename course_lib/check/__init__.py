@@ -89,7 +89,7 @@ def picture(name: str, answer) -> None:
     """Draws what the reference does beside what `answer` does. `ValueError` where the exercise has no picture."""
     from matplotlib import pyplot  # here, as a check must not wait for it
 
-    from course_lib import plots
+    from course_lib.lesson import plots
 
     exercise = _find(name)
     if exercise.picture is None:
@@ -111,7 +111,7 @@ def picture(name: str, answer) -> None:
 
 @contextlib.contextmanager
 def _one_thread_for_toys(calls: list[Call]):
-    """Handing a dozen numbers to several threads takes longer than the work, on a busy machine several times as long."""
+    """Handing a dozen numbers to several threads takes longer than the work."""
     threads = torch.get_num_threads()
     if not any(call.train for call in calls):
         torch.set_num_threads(1)

@@ -38,7 +38,7 @@ def rows_of(exercise: Exercise, verdict: Verdict, hints_taken: int) -> list[tupl
         if verdict.mistake:
             rows.append(("the cause" if verdict.certain else "likely cause", verdict.mistake.message))
         elif verdict.raised:
-            rows += [("likely cause", cause) for said, cause in CAUSES.items() if said in verdict.raised.message]
+            rows += [("likely cause", cause) for words, cause in CAUSES.items() if words in verdict.raised.message]
         held = [part for part, holds in verdict.parts.items() if holds]
         if held and verdict.score:
             rows.append(("holds", ", ".join(held)))
@@ -47,16 +47,23 @@ def rows_of(exercise: Exercise, verdict: Verdict, hints_taken: int) -> list[tupl
 
 
 CAUSES = {  # what PyTorch says of slips that any answer can have -> what to do about it
-    "leaf Variable that requires grad": "`+=`, and a name that ends in _, write into the tensor that was handed in; a = a + b "
-    "makes a new one",
-    "modified by an inplace operation": "a tensor that backward still needs was overwritten: write a = a * b for a *= b",
+    "leaf Variable that requires grad": (
+        "`+=`, and a name that ends in _, write into the tensor that was handed in; a = a + b makes a new one"
+    ),
+    "modified by an inplace operation": (
+        "a tensor that backward still needs was overwritten: write a = a * b for a *= b"
+    ),
     **dict.fromkeys(
         ["same dtype", "same scalar type", "self.dtype to be equal", "expected scalar type"],
         "numbers of two dtypes meet: .to(x.dtype) of one of them, or x.new_zeros(...) in place of torch.zeros(...)",
     ),
-    "must match the size of tensor": "two shapes do not fit; where every row is to meet every other, one of them needs an axis "
-    "of length 1: unsqueeze, [:, None] or keepdim=True",
-    "long int !=": "whole numbers, from one_hot or bincount, meet floating-point ones: .to(x.dtype) makes them the same",
+    "must match the size of tensor": (
+        "two shapes do not fit; where every row is to meet every other, one of them needs an axis of length 1: "
+        "unsqueeze, [:, None] or keepdim=True"
+    ),
+    "long int !=": (
+        "whole numbers, from one_hot or bincount, meet floating-point ones: .to(x.dtype) makes them the same"
+    ),
     "CUDA": "a GPU was asked for by name; a tensor belongs where the inputs are, on x.device",
 }
 
@@ -68,10 +75,10 @@ def what_next(exercise: Exercise, hints_taken: int) -> str:
 
 
 def title_of(exercise: Exercise, verdict: Verdict) -> str:
-    said = {"right": "right", "not attempted": "not attempted yet", "raised": "your code raised an error"}
+    titles = {"right": "right", "not attempted": "not attempted yet", "raised": "your code raised an error"}
     if verdict.mistake and verdict.mistake.planted and verdict.certain:
         return f"{exercise.name}: the fault is still there"
-    return f"{exercise.name}: {said.get(verdict.status, 'not yet')}"
+    return f"{exercise.name}: {titles.get(verdict.status, 'not yet')}"
 
 
 def as_text(title: str, rows: list[tuple[str, str]], progress: str) -> str:
@@ -241,4 +248,5 @@ def _table(rows: list[list[float]], at: tuple[int, int], largest: float) -> str:
             ring = "outline:2px solid #cf222e;outline-offset:-2px;" if (i, j) == at else ""
             cells += f'<td style="background:{colour};{ring}padding:2px 6px;text-align:right;border:none">{x:.3g}</td>'
         body += f'<tr style="background:none">{cells}</tr>'
-    return f'<table style="border:none;border-collapse:collapse;margin:2px 0;font-family:monospace;font-size:90%">{body}</table>'
+    style = "border:none;border-collapse:collapse;margin:2px 0;font-family:monospace;font-size:90%"
+    return f'<table style="{style}">{body}</table>'

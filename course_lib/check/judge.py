@@ -15,23 +15,23 @@ from course_lib.check.observe import Call, Observation, Raised, observe
 class Mistake:
     """A wrong answer that learners give, ready to run, and what to tell somebody who gave it.
 
-    origin:  where it was met: "zoo 21", "lesson 04", "mutation" ...
     planted: the program that the exercise hands out to be mended; who still has it has not begun.
+    change:  how it was made of the right answer, as `author` reads it.
     """
 
     answer: Callable
     message: str
-    origin: str
     planted: bool = False
+    change: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
-        return self.answer.__name__
+        return " & ".join(self.change) or self.answer.__name__
 
 
-def as_observed(call: Call, seen: Observation) -> Observation:
+def as_observed(call: Call, observation: Observation) -> Observation:
     """The usual `Exercise.view`: everything, as it is."""
-    return seen
+    return observation
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Exercise:
     draw:      from a generator, the calls to make. The first are the plainest: the first difference is what is shown.
     view:      from a call and what was observed, what is compared: where many results are right (random draws, codes
                whose distances agree up to rounding), the properties that all of them share.
-    picture:   from an empty matplotlib axes and an answer, draws what the answer does, where that says more than numbers.
+    picture:   from an empty matplotlib axes and an answer, draws what the answer does, where that says more.
     allowance: (rtol, atol) of floating-point comparisons.
     """
 
@@ -52,6 +52,7 @@ class Exercise:
     mistakes: tuple[Mistake, ...]
     hints: tuple[str, str, str]  # a question, the concept, near-code
     points: int = 1
+    place: int = 0  # among the answers of its lesson
     view: Callable[[Call, Observation], Observation] = as_observed
     picture: Callable | None = None
     allowance: tuple[float, float] = (1e-4, 1e-5)
@@ -101,27 +102,38 @@ def draw_calls(exercise: Exercise, seed: int) -> list[Call]:
     return exercise.draw(Generator().manual_seed(seed))
 
 
+def remembering() -> Callable:
+    """`observe` with a memory, for who judges many answers by the same calls."""
+    memory = {}
+
+    def look(answer, call: Call) -> Observation:
+        if (answer, id(call)) not in memory:
+            memory[answer, id(call)] = call, observe(answer, call)  # with the call, whose id is nobody else's then
+        return memory[answer, id(call)][1]
+
+    return look
+
+
 def judge(
     exercise: Exercise, calls: list[Call], observations: list[Observation], look: Callable | None = None
 ) -> Verdict:
     """The verdict on an answer from what `observe` saw in each of the calls. Runs no code of the learner's.
 
-    look: `observe`, or what gives the same for the reference and the known mistakes: a memory, for a grader that asks
-    many answers with the same calls.
+    look: `observe`, or what gives the same for the reference and the known mistakes, as `remembering` does.
     """
     look = look or observe
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        raised = [seen.get("raised") for seen in observations]
+        raised = [observation.get("raised") for observation in observations]
         if raised[0] is not None and raised[0].is_stub:
             return Verdict("not attempted", {call.part: False for call in calls})
         wanted = [_viewed(exercise, call, look(exercise.reference, call)) for call in calls]
-        came = [_viewed(exercise, call, seen) for call, seen in zip(calls, observations)]
+        came = [_viewed(exercise, call, observation) for call, observation in zip(calls, observations)]
         faults = [list(_differences(*pair, exercise.allowance)) for pair in zip(came, wanted)]
         parts = _parts(calls, wanted)
-        for call, seen, differences in zip(calls, wanted, faults):
+        for call, observation, differences in zip(calls, wanted, faults):
             if any(difference.problem == "raised" for difference in differences):
-                parts |= dict.fromkeys(_parts([call], [seen]), False)
+                parts |= dict.fromkeys(_parts([call], [observation]), False)
             else:
                 parts |= {_part(call, difference.what): False for difference in differences}
         if not any(faults):
@@ -132,15 +144,15 @@ def judge(
     return Verdict(status, parts, calls[first], faults[first][0], mistake, certain, raised[first])
 
 
-def _viewed(exercise: Exercise, call: Call, seen: Observation) -> Observation:
+def _viewed(exercise: Exercise, call: Call, observation: Observation) -> Observation:
     """A view reads results that may be of any kind and shape; where it cannot, they are compared as they are."""
-    if "raised" in seen:
-        raised = seen["raised"]  # the same error is one with the same words: a slip of the pen is not a known mistake
+    if "raised" in observation:
+        raised = observation["raised"]  # errors are the same whose words are: a slip of the pen is no known mistake
         return {"raised": f"{raised.kind}: {re.sub('[0-9]+', '#', raised.message)}"}
     try:
-        return exercise.view(call, dict(seen))
+        return exercise.view(call, dict(observation))
     except Exception:
-        return seen
+        return observation
 
 
 def _part(call: Call, what: str) -> str:
@@ -153,7 +165,7 @@ def _part(call: Call, what: str) -> str:
 
 def _parts(calls: list[Call], wanted: list[Observation]) -> dict[str, bool]:
     """Every part of the mark, in the order in which the calls look at it."""
-    return {_part(call, what): True for call, seen in zip(calls, wanted) for what in ["", *seen]}
+    return {_part(call, what): True for call, observation in zip(calls, wanted) for what in ["", *observation]}
 
 
 def _explain(exercise: Exercise, calls: list[Call], came: list[Observation], faults: list[list[Difference]], look):
@@ -166,8 +178,8 @@ def _explain(exercise: Exercise, calls: list[Call], came: list[Observation], fau
     likely = None
 
     def does(mistake: Mistake, indices: list[int]) -> bool:
-        seen = ((_viewed(exercise, calls[i], look(mistake.answer, calls[i])), came[i]) for i in indices)
-        return all(_same(*pair, exercise.allowance) for pair in seen)
+        pairs = ((_viewed(exercise, calls[i], look(mistake.answer, calls[i])), came[i]) for i in indices)
+        return all(_same(*pair, exercise.allowance) for pair in pairs)
 
     for mistake in exercise.mistakes:
         if not does(mistake, [*before, first]):
@@ -202,7 +214,7 @@ def _differences(came: Observation, wanted: Observation, allowance):
 
 
 def _agree(came, wanted, rtol: float, atol: float) -> bool:
-    """Whether two numbers, or two values of another kind, are the same; a tensor of one element will do for a number."""
+    """Whether two numbers, or two values of another kind, are the same; a tensor of one element is a number."""
     if isinstance(came, Tensor) and came.numel() == 1 and type(wanted) in (int, float):
         came = came.item()
     if not {type(came), type(wanted)} <= {int, float}:

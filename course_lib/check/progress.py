@@ -6,10 +6,11 @@ kept. A file is written beside the old one and takes its place, so that two note
 
 import json
 import os
-import tempfile
 from dataclasses import asdict, dataclass, fields
 from datetime import date
 from pathlib import Path
+
+from course_lib import files
 
 PROJECT = Path(__file__).parent.parent.parent
 
@@ -61,9 +62,7 @@ def save(name: str, progress: Progress) -> None:
         return
     try:
         place.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=place, suffix=".part", delete=False, encoding="utf-8") as file:
-            json.dump(asdict(progress), file)
-        os.replace(file.name, place / f"{name}.json")
+        files.write(place / f"{name}.json", json.dumps(asdict(progress)))
         del _unkept[place, name]  # now the file is what counts, and whoever removes it starts anew
     except OSError as error:
         _say_once(f"progress is not kept in {place}: {error.strerror}. Another folder, or off: set COURSE_PROGRESS")

@@ -1,13 +1,11 @@
-"""All exercises by the name of their answer, in the order of the course."""
+"""All exercises by the name of their answer, in the order of the course. Each stands in a file of its own."""
 
 from importlib import import_module
+from pkgutil import iter_modules
 
 from course_lib.check.judge import Exercise
 
-NUMBERS = ("01", "02", "03", "04", "05", "06", "07", "08", "09", "10", "11", "12", "13", "14", "15")
+_ALL = [import_module(f"{__name__}.{module.name}").EXERCISE for module in iter_modules(__path__)]
+_ALL.sort(key=lambda exercise: (exercise.lesson, exercise.place, exercise.name))
 
-EXERCISES: dict[str, Exercise] = {
-    exercise.name: exercise
-    for number in NUMBERS
-    for exercise in import_module(f"course_lib.check.exercises.e{number}").EXERCISES
-}
+EXERCISES: dict[str, Exercise] = {exercise.name: exercise for exercise in _ALL}

@@ -1,0 +1,154 @@
+"""All that the author of an exercise imports. One answer is one file, `check/exercises/NAME.py`, which ends in
+
+    EXERCISE = exercise(
+        straight_through,               # the right answer: its text is the solution's cell, letter for letter
+        lesson="04_straight_through",
+        draw=draw,                      # from a generator, the calls to make, the plainest first
+        wrong=WRONG,                    # known mistakes, as changes of the right answer, with the words for them
+        hints=("a question", "the concept", "almost the code"),
+    )
+
+A known mistake is a change of the right answer, and what to say to somebody who made it:
+
+    WRONG = r'''
+    (quantized - latents).detach() -> (quantized - latents)  # zoo 21
+        the gradient reaches q: which of the two terms should be detached?
+    return quantized.detach()
+        the values are right, and nobody gets a gradient
+    '''
+
+Lines at the margin are the change, the indented ones below them the words. A line `old -> new` replaces what stands in
+the answer exactly once; several lines are several replacements; `\\n` in `new` begins a line. A line without an arrow
+takes the place of the last statement. `-> name` takes another answer of the file as a whole. Behind `  # ` stands where
+the mistake was met, or `planted`: the program that a bug hunt hands out.
+"""
+
+import ast
+import inspect
+import re
+import sys
+import textwrap
+from collections.abc import Callable
+
+import torch
+from torch import Generator, Tensor
+
+from course_lib.check.judge import Exercise, Mistake, Observation
+from course_lib.check.observe import Call, Seed
+
+__all__ = ["SPATIAL", "Call", "Observation", "Seed", "exercise", "normal", "number", "scattered", "whole"]
+
+MARKER = re.compile(r"^ *### (BEGIN|END) SOLUTION\n?", re.MULTILINE)
+DOCSTRING = re.compile(r'"""(.|\n)*?"""')  # what it says is no part of the program
+
+
+def exercise(right: Callable, *, lesson: str, draw, wrong: str, hints: tuple[str, str, str], **more) -> Exercise:
+    """The exercise whose right answer this is. more: further fields of `Exercise`."""
+    return Exercise(right.__name__, lesson, right, draw, known_mistakes(right, wrong), hints, **more)
+
+
+def known_mistakes(right: Callable, table: str) -> tuple[Mistake, ...]:
+    """The entries of a table. `ValueError` names one that does not fit, does not compile, or repeats another."""
+    entries: list[tuple[list[str], list[str]]] = []  # the lines of the change, the lines of the words
+    for line in filter(None, textwrap.dedent(table).splitlines()):
+        at_the_margin = not line.startswith(" ")
+        if at_the_margin and (not entries or entries[-1][1]):
+            entries.append(([], []))
+        entries[-1][0 if at_the_margin else 1].append(line.strip())
+    mistakes, programs = [], {}
+    for lines, words in entries:
+        change = tuple(line.partition("  # ")[0].rstrip() for line in lines)
+        answer, program = _changed(right, change)
+        if not words or program in programs:
+            raise ValueError(f"{right.__name__}: {change} has no words, or does what {programs.get(program)} does")
+        programs[program] = change
+        mistakes.append(Mistake(answer, " ".join(words), "planted" in lines[0].partition("  # ")[2], change))
+    return tuple(mistakes)
+
+
+def text_of(right: Callable) -> str:
+    """The right answer as the solution's cell shows it."""
+    return textwrap.dedent(inspect.getsource(right)).rstrip()
+
+
+def program_of(right: Callable) -> str:
+    """The right answer without the marks around what a learner has to write."""
+    return MARKER.sub("", text_of(right) + "\n").rstrip()
+
+
+def planted_in(exercise: Exercise) -> str | None:
+    """The program that a bug hunt hands out; None where an exercise hands out a stub."""
+    planted = next((mistake for mistake in exercise.mistakes if mistake.planted), None)
+    if planted is None:
+        return None
+    if planted.change[0].startswith("-> "):  # a function of the file, handed out under the name of the answer
+        return program_of(planted.answer).replace(planted.answer.__name__, exercise.name, 1)
+    return changed(program_of(exercise.reference), planted.change)
+
+
+def changed(program: str, change: tuple[str, ...]) -> str:
+    """The program with each line of a change carried out. `ValueError` for one that does not fit exactly once."""
+    for line in change:
+        old, arrow, new = (part.strip() for part in line.partition("->"))
+        if not arrow:
+            last = _body(program)[-1]
+            program = "\n".join(program.splitlines()[: last.lineno - 1])
+            program += "\n" + textwrap.indent(line.replace("\\n", "\n"), " " * last.col_offset)
+            continue
+        words = DOCSTRING.search(program)
+        start, end = words.span() if words else (0, 0)
+        places = [m.start() for m in re.finditer(re.escape(old), program) if not start <= m.start() < end]
+        if len(places) != 1:
+            raise ValueError(f"{old!r} stands there {len(places)} times; wanted once")
+        margin = re.match(" *", program[program.rfind("\n", 0, places[0]) + 1 :])[0]
+        program = program[: places[0]] + new.replace("\\n", "\n" + margin) + program[places[0] + len(old) :]
+    return program
+
+
+def answer_from(program: str, right: Callable) -> Callable:
+    """What a changed program of `right` defines, among the names of the file that `right` is from."""
+    space = dict(vars(sys.modules[right.__module__]))
+    exec(compile(program, f"<{right.__name__}, changed>", "exec"), space)
+    return space[right.__name__]
+
+
+def _changed(right: Callable, change: tuple[str, ...]) -> tuple[Callable, str]:
+    """The answer after a change, and its program without layout and comments."""
+    if change[0].startswith("-> "):
+        answer = vars(sys.modules[right.__module__])[change[0].removeprefix("-> ")]
+        return answer, answer.__name__
+    try:
+        program = changed(program_of(right), change)
+        return answer_from(program, right), ast.dump(ast.parse(program))
+    except (ValueError, SyntaxError) as error:
+        raise ValueError(f"{right.__name__}: {change}: {error}") from None
+
+
+def _body(program: str) -> list[ast.stmt]:
+    """The statements of a function, or of a class's last method."""
+    node = ast.parse(program).body[-1]
+    return node.body if isinstance(node, ast.FunctionDef) else node.body[-1].body
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Draws that several exercises make: latents of any number of axes, and small whole numbers that make exact ties
+
+SPATIAL = [(), (5,), (3, 4), (2, 3, 2)]  # none, T, H W, T H W
+
+
+def normal(generator: Generator, *shape: int) -> Tensor:
+    return torch.randn(shape, generator=generator)
+
+
+def whole(generator: Generator, *shape: int, low: int = -2, high: int = 2) -> Tensor:
+    """Whole numbers from low to high as float32: sums of their products are exact, so equal distances are equal."""
+    return torch.randint(low, high + 1, shape, generator=generator).float()
+
+
+def number(generator: Generator, low: int, high: int) -> int:
+    return int(torch.randint(low, high + 1, (), generator=generator))
+
+
+def scattered(values: Tensor) -> Tensor:
+    """The same values, with the last axis not the fastest in memory: `.view` refuses what `.reshape` takes."""
+    return values.transpose(0, -1).contiguous().transpose(0, -1)
