@@ -683,27 +683,24 @@ def test_settings_that_nobody_understands_say_what_was_wanted(tmp_path, text, sa
 
 PRIVATE = """
 import torch
-from course_lib.check.exercises.drawing import normal
-from course_lib.check.judge import Exercise, Mistake
-from course_lib.check.observe import Call
+from course_lib.check.author import Call, exercise, normal
 
 
 def mean_code(codebook):
     return codebook.mean(dim=0)
 
 
-def over_the_wrong_axis(codebook):
-    return codebook.mean(dim=1)
+WRONG = '''
+dim=0 -> dim=1
+    the mean is over the codes, not over their numbers
+'''
 
 
-EXERCISES = [
-    Exercise(
-        name="mean_code", lesson="90_mine", reference=mean_code, points=3,
-        draw=lambda generator: [Call((normal(generator, 4, 3),), ("codebook",), differentiate=(0,))],
-        mistakes=(Mistake(over_the_wrong_axis, "the mean is over the codes, not over their numbers", "mine"),),
-        hints=("", "", ""),
-    )
-]
+def draw(generator):
+    return [Call((normal(generator, 4, 3),), ("codebook",), differentiate=(0,))]
+
+
+EXERCISES = [exercise(mean_code, lesson="90_mine", draw=draw, wrong=WRONG, hints=("", "", ""), points=3)]
 """
 
 
@@ -722,22 +719,18 @@ def test_an_exercise_of_ones_own_is_a_file_outside(tmp_path, here):
         notebook_of("def mean_code(c):\n    return c.sum(0) / len(c)", lesson="90_mine"), "mean_code", here
     )
     assert finding.verdict == "pass"
-    (tmp_path / "hidden/e90.py").write_text(PRIVATE.replace('"mean_code"', '"look_up"'))
+    (tmp_path / "hidden/e90.py").write_text(PRIVATE.replace("mean_code", "look_up"))
     with pytest.raises(settings.BadSettings, match="there is an exercise look_up already"):
         settings.load(tmp_path / "grading.toml")
 
 
 FAULTY = {
     "a reference that raises": (
-        "codebook.mean(dim=0)\n",
-        "codebook.mean(dim=9)\n",
+        "    return",
+        "    codebook[9]\n    return",
         "the reference of mean_code raises IndexError",
     ),
-    "a mistake that is right": (
-        "codebook.mean(dim=1)",
-        "codebook.sum(dim=0) / len(codebook)",
-        "takes the mistake over_the_wrong_axis for right",
-    ),
+    "a mistake that is right": ("-> dim=1", "-> dim=-2", "takes the mistake dim=0 -> dim=-2 for right"),
     "an import that fails": ("import torch\n", "import torch\nimport nowhere\n", "line 3: ModuleNotFoundError"),
 }
 
@@ -745,7 +738,9 @@ FAULTY = {
 @pytest.mark.parametrize("before, after, said", FAULTY.values(), ids=FAULTY)
 def test_a_faulty_check_is_told_before_anybody_is_graded(tmp_path, before, after, said):
     assert before in PRIVATE
-    (tmp_path / "e90.py").write_text(PRIVATE.replace(before, after))
+    (tmp_path / "e90.py").write_text(
+        PRIVATE.replace(before, after).replace("dim=0 ->", "dim=9 ->" if "9" in after else "dim=0 ->")
+    )
     with pytest.raises(settings.BadSettings, match=re.escape(said)):
         settings_of(tmp_path, 'private = ["e90.py"]')
 
