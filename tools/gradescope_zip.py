@@ -8,7 +8,6 @@ Private exercises that the settings name come along.
 
 import argparse
 import json
-import os
 import sys
 import tomllib
 import zipfile
@@ -17,6 +16,7 @@ from pathlib import Path
 PROJECT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(PROJECT))
 
+from course_lib import files  # noqa: E402
 from course_lib.grade import settings as grading  # noqa: E402
 
 
@@ -38,8 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"there is no exercise {', '.join(options.exercise)}; there are {', '.join(there)}", file=sys.stderr)
         return 2
     options.target.parent.mkdir(parents=True, exist_ok=True)
-    part = options.target.with_suffix(".part")
-    with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as file:
+    with files.replacing(options.target) as target, zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as file:
         for path in sorted((PROJECT / "tools/gradescope").iterdir()):
             add(file, path.name, path.read_text(encoding="utf-8"), executable=path.suffix != ".py")
         for path in sorted((PROJECT / "course_lib").rglob("*")):
@@ -52,7 +51,6 @@ def main(arguments: list[str] | None = None) -> int:
             add(file, "settings.toml", with_private_files(options.settings.read_text(encoding="utf-8"), chosen))
             for path in chosen.private:
                 file.write(path, f"private/{path.name}")
-    os.replace(part, options.target)
     print(f"{options.target}: upload it as the autograder of an assignment that asks for {', '.join(exercises)}")
     return 0
 

@@ -4,15 +4,14 @@ import csv
 import hashlib
 import io
 import json
-import os
 import re
-import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from html import escape
 from pathlib import Path
 
+from course_lib import files
 from course_lib.check import feedback
 from course_lib.grade.finding import Finding, printable
 
@@ -89,28 +88,19 @@ def write_all(folder: Path, rows: list[Row], canvas: "Roster | None" = None, nbg
     """Every file whole or not at all; those of an earlier run are replaced."""
     names = file_names(row.student for row in rows)
     for row in rows:
-        write(folder / f"{names[row.student]}.json", json.dumps(gradescope(row), indent=1) + "\n")
-        write(folder / f"{names[row.student]}.html", page(row))
+        _write(folder / f"{names[row.student]}.json", json.dumps(gradescope(row), indent=1) + "\n")
+        _write(folder / f"{names[row.student]}.html", page(row))
     tables = {"nbgrader.csv": nbgrader and nbgrader_table(rows), "canvas.csv": canvas and canvas.table(rows)}
     for name, table in tables.items():
         if table:
-            write(folder / name, as_csv(table))
+            _write(folder / name, as_csv(table))
         else:
             (folder / name).unlink(missing_ok=True)  # it would show the marks of an earlier run
-    write(folder / "gradebook.csv", as_csv(gradebook(rows)))
+    _write(folder / "gradebook.csv", as_csv(gradebook(rows)))
 
 
-def write(path: Path, text: str) -> None:
-    """Beside the old file, then in its place."""
-    descriptor, part = tempfile.mkstemp(dir=path.parent, prefix=".part-")
-    try:
-        with open(descriptor, "w", encoding="utf-8", errors="backslashreplace", newline="") as file:
-            file.write(text)
-        os.chmod(part, 0o644)
-        os.replace(part, path)
-    except OSError:
-        os.unlink(part)
-        raise
+def _write(path: Path, text: str) -> None:
+    files.write(path, text.encode(errors="backslashreplace"))
 
 
 def file_names(students: Iterable[str]) -> dict[str, str]:
