@@ -362,11 +362,13 @@ raise LookupError(repr([len(os.sched_getaffinity(0)), files, os.getpriority(0, 0
 """
     first = tell(container, limits)
     spoil = """
-import ctypes, os, resource
+import ctypes, fcntl, os, resource
 for f in (
     lambda: os.sched_setaffinity(1, {0}),
     lambda: os.setpriority(0, 1, 19),
     lambda: resource.prlimit(1, resource.RLIMIT_NOFILE, (3, 3)),
+    lambda: fcntl.fcntl(0, fcntl.F_SETOWN, 1),
+    lambda: fcntl.fcntl(0, fcntl.F_SETSIG, 9),
 ):
     try: f()
     except OSError: continue
