@@ -789,7 +789,10 @@ def test_a_folder_for_output_is_no_student(tmp_path):
     for name in ("ann", "out", "__MACOSX"):
         (tmp_path / name).mkdir()
     (tmp_path / "notes.txt").write_text("")
-    assert [student.name for student in submissions.students_in(tmp_path, tmp_path / "out")] == ["ann"]
+    (tmp_path.parent / f"{tmp_path.name}-by-a-link").symlink_to(tmp_path)
+    for folder, out in [(tmp_path, "{}/out"), (tmp_path, "{}-by-a-link/out"), (f"{tmp_path}-by-a-link", "{}/out")]:
+        students = submissions.students_in(Path(folder), Path(out.format(tmp_path)))
+        assert [student.name for student in students] == ["ann"]
 
 
 def test_files_side_by_side_as_canvas_downloads_them(tmp_path):

@@ -5,7 +5,7 @@
     submissions   finds the notebooks, reads them, runs nothing
     examiner      asks an answer in a sandbox, compares what came of it with the reference, and says what it was
     given         what an answer may import of the course
-    sandbox       a place that cannot reach anything, with `inside` in it
+    sandbox       a place that cannot reach anything, with `inside` in it; `machine` knows what it needs of this one
     inside/       what runs beside the student's code, and what goes in and comes out
     finding       what is known of one answer
     journal       every finding at once, so that a grader that was killed goes on where it was

@@ -254,7 +254,8 @@ class Process(Sandbox):
             data = process.stdout.read(server.MOST_REPLY + 1)
             status = 0 if data else process.wait()
         self.close()
-        self.launch()  # while this reply is weighed, the next process loads
+        with contextlib.suppress(OSError):  # the next question will say so
+            self.launch()  # while this reply is weighed, the next process loads
         if fate:
             return Reply(fate["how"])
         if len(data) > server.MOST_REPLY:

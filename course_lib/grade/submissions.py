@@ -68,10 +68,10 @@ def students_in(folder: Path, leave_out: Path) -> list[Student]:
     """Whoever has a folder in it, whatever it is called, or a file as Canvas names them. `OSError` where it cannot be
     read. What a student packed is looked at without following links, and only so far: see `files_below`."""
     students: dict[str, Student] = {}
-    left_out = {os.path.abspath(leave_out), os.path.realpath(leave_out)}
+    left_out = {os.path.realpath(leave_out), os.path.join(os.path.realpath(leave_out.parent), leave_out.name)}
     for entry in _entries(folder):
         canvas = FROM_CANVAS.fullmatch(entry.name)
-        if entry.name in PASSED_OVER or os.path.abspath(entry.path) in left_out:
+        if entry.name in PASSED_OVER or os.path.join(os.path.realpath(folder), entry.name) in left_out:
             continue
         if entry.is_dir(follow_symlinks=False):
             student = students.setdefault(entry.name, Student(entry.name))
@@ -108,8 +108,15 @@ def _add_files(student: Student, folder: Path) -> None:
 def files_below(folder: Path) -> tuple[list[Path], str]:
     """Whatever is no folder, or has a notebook's name, without following links; and what kept the rest from being
     looked at, in words. `OSError` where the folder itself cannot be read."""
-    paths, problem, folders = [], "", [(0, _entries(folder))]
-    for depth, entries in folders:  # which grows meanwhile
+    paths, problem, folders = [], "", [(0, folder)]
+    for depth, place in folders:  # which grows meanwhile
+        try:
+            entries = _entries(place, MOST_FILES if depth else None)
+        except OSError as error:
+            if place == folder:
+                raise
+            problem = f"{printable(os.path.basename(place))} cannot be read: {error.strerror}"
+            continue
         for entry in entries:
             if depth and len(paths) + len(folders) >= MOST_FILES:  # its own files are all looked at
                 return paths, f"{MOST_FILES:,} files and folders are in it or more; the rest was not looked at"
@@ -118,10 +125,7 @@ def files_below(folder: Path) -> tuple[list[Path], str]:
             elif depth == MOST_DEPTH:
                 problem = f"folders in it lie more than {MOST_DEPTH} deep; the rest was not looked at"
             elif entry.name not in PASSED_OVER:
-                try:
-                    folders.append((depth + 1, _entries(entry.path, MOST_FILES)))
-                except OSError as error:
-                    problem = f"{printable(entry.name)[:100]} cannot be read: {error.strerror}"
+                folders.append((depth + 1, entry.path))
     return paths, problem
 
 
