@@ -1,7 +1,8 @@
 """Runs an answer and writes down what it did, as plain tensors, numbers and words.
 
-This half of a check runs beside code that nobody trusts, so it imports torch alone and knows neither what was wanted
-nor what wrong answers look like. `judge` knows, and never runs in the same process when a stranger is graded.
+This half of a check runs beside code that nobody trusts, so it imports torch and `elsewhere` alone and knows neither
+what was wanted nor what wrong answers look like. `judge` knows, and never runs in the same process when a stranger is
+graded.
 """
 
 import copy
@@ -11,7 +12,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
+
+from course_lib.check.elsewhere import Elsewhere, why
 
 
 @dataclass(frozen=True)
@@ -128,9 +130,9 @@ def _runs(call: Call) -> dict[str, Call]:
 
 def put_together(call: Call, runs: dict[str, Observation]) -> Observation:
     """One observation from those of the runs, comparisons between them included. `KeyError` where one is missing."""
-    raised = next((seen for seen in runs.values() if "raised" in seen), None)
-    if raised is not None:
-        return {"raised": raised["raised"]}
+    failed = next((seen for seen in runs.values() if "raised" in seen), None)
+    if failed is not None:
+        return {"raised": failed["raised"]}
     seen = dict(runs["plain"])
 
     def same_as(other: Observation) -> bool:
@@ -155,7 +157,7 @@ RANDOM_STATE = "the state of PyTorch's own random numbers after the call"
 
 
 def _guarded(answer, call: Call) -> Observation:
-    """One run, from the global random numbers of `call.seed`; what an answer sets for the whole of PyTorch ends with it."""
+    """One run, from the global random numbers of `call.seed`; what an answer sets for all of PyTorch ends with it."""
     state, dtype, device = torch.default_generator.get_state(), torch.get_default_dtype(), torch.get_default_device()
     try:
         torch.default_generator.manual_seed(call.seed)  # torch.manual_seed sees to every kind of device: 1 ms a call
@@ -166,7 +168,7 @@ def _guarded(answer, call: Call) -> Observation:
             seen[RANDOM_STATE] = torch.default_generator.get_state()
         return seen
     except (Exception, SystemExit) as error:
-        return {"raised": _raised(error, answer)}
+        return {"raised": raised(error, {code.co_filename for code in _codes(answer)})}
     finally:
         torch.default_generator.set_state(state)
         torch.set_default_dtype(dtype)
@@ -313,7 +315,7 @@ def _write_results(result, call: Call, seen: Observation) -> None:
 
 
 def _write_gradients(result, args: list, function, call: Call, seen: Observation) -> None:
-    """Each floating-point result of several numbers is weighted by fixed ones and summed: no gradient cancels by chance."""
+    """Each floating-point result is weighted by fixed numbers and summed, so that no gradient cancels by chance."""
     targets = {call.names[position]: args[position] for position in call.differentiate}
     if call.differentiate and isinstance(function, nn.Module) and call.fill:
         targets |= {f"the {tuple(p.shape)} parameter": p for p in function.parameters() if p.requires_grad}
@@ -356,9 +358,8 @@ def _train(module: nn.Module, images: Tensor, call: Call, seen: Observation) -> 
     seen["error after training"] = error()
 
 
-def _raised(error: BaseException, answer) -> Raised:
-    """The innermost frame of the file in which the answer was written, else the line that Python could not read."""
-    files = {code.co_filename for code in _codes(answer)}
+def raised(error: BaseException, files: set[str]) -> Raised:
+    """The innermost frame that lies in one of the files in which the answer was written."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename in files]
     frame = frames[-1] if frames else None
     try:
@@ -383,104 +384,15 @@ def _codes(answer):
             yield value.__code__
 
 
-# ----------------------------------------------------------------------------------------------------------------------
-# A second device, acted
-
-
 def _run_elsewhere(answer, call: Call) -> str:
     """ "where the inputs are", or what would fail if they lay on a GPU."""
     args = [_fresh(value) for value in call.args]
     function = _built(answer, call, {})
-    with torch.enable_grad(), _Elsewhere() as stage:
+    with torch.enable_grad(), Elsewhere() as stage:
         result = function(*args)
     if stage.fault:
         return stage.fault
     for value in result if isinstance(result, (tuple, list)) else (result,):
         if getattr(value, "_made_by", None):
-            return f"the result lies on the CPU wherever the inputs are: {_why(value._made_by)}"
+            return f"the result lies on the CPU wherever the inputs are: {why(value._made_by)}"
     return "where the inputs are"
-
-
-def _why(made_by: str) -> str:
-    return f"{made_by} names the CPU" if made_by.endswith(")") else f"{made_by} was not told a device"
-
-
-_THERE = torch.device(
-    "cpu", 0
-)  # how the device of the inputs reads: no device that an answer names by itself is this one
-_COPIES = {"tensor", "as_tensor", "asarray"}  # of one tensor: where that is; of a list of them: on the CPU
-_FACTORIES = _COPIES | {
-    "arange",
-    "empty",
-    "eye",
-    "full",
-    "linspace",
-    "ones",
-    "rand",
-    "randint",
-    "randn",
-    "randperm",
-    "zeros",
-}
-
-
-class _Elsewhere(TorchFunctionMode):
-    """Plays that the tensors from outside lie on a GPU: follows which tensors are made without a device, on the CPU.
-
-    As on a GPU, such a tensor may index another, be copied, or be a single number; any other meeting is a fault.
-    """
-
-    fault = ""
-
-    def __torch_function__(self, function, types, args=(), kwargs=None):
-        kwargs = kwargs or {}
-        name = getattr(function, "__name__", str(function))
-        result = function(*args, **kwargs)
-        if name == "__get__" and isinstance(result, torch.device) and not getattr(args[0], "_made_by", None):
-            return _THERE
-        tensors = list(_tensors((args, kwargs)))
-        if name in ("cpu", "to", "type_as") and result is args[0]:
-            result = result.view_as(result)  # on a GPU a copy: the mark must not stick to what was given
-        made_here = [tensor for tensor in tensors if getattr(tensor, "_made_by", None)]
-        if name in ("__getitem__", "__setitem__", "copy_", "index_put_"):
-            mark = getattr(args[0], "_made_by", None)
-        elif name in ("to", "type_as"):
-            mark = self._after_to(args, kwargs)
-        elif name == "cpu":
-            mark = ".cpu()"
-        elif name in ("numpy", "__array__") and not made_here:
-            self.fault = self.fault or f"{name}() works on the CPU alone"
-            return result
-        elif not tensors or name in _FACTORIES and not (name in _COPIES and isinstance(args[0], Tensor)):
-            device = kwargs.get("device")
-            mark = f"torch.{name}" if device is None else f'torch.{name}(device="{device}")'
-            mark = None if str(device) == str(_THERE) else mark
-        else:
-            met = [tensor for tensor in made_here if tensor.ndim > 0]
-            if met and len(made_here) < len(tensors):
-                self.fault = self.fault or f"{_why(met[0]._made_by)}, and {name} brings it together with the inputs"
-            mark = made_here[0]._made_by if len(made_here) == len(tensors) else None
-        for tensor in _tensors(result):
-            tensor._made_by = mark
-        return result
-
-    @staticmethod
-    def _after_to(args, kwargs):
-        targets = [*args[1:], *kwargs.values()]
-        for target in targets:
-            if isinstance(target, (torch.device, str)):
-                return None if str(target) == str(_THERE) else f'.to("{target}")'
-            if isinstance(target, Tensor):
-                return getattr(target, "_made_by", None)
-        return getattr(args[0], "_made_by", None)
-
-
-def _tensors(value):
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, (tuple, list)):
-        for item in value:
-            yield from _tensors(item)
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from _tensors(item)

@@ -1,11 +1,14 @@
 """Grades notebooks that nobody trusts: `python -m course_lib.grade SUBMISSIONS --out OUT`.
 
-    grading       a class from the first question to the last row
+    command       the settings, the folder, the class, the tables: what the command does; `__main__` has its options
+    classroom     a class from the first question to the last finding, several answers at a time
     submissions   finds the notebooks, reads them, runs nothing
-    questions     asks an answer in a sandbox, compares what came with the reference, and says what it was
-    sandbox       a process that cannot reach anything: `container` builds it, `zygote` waits in it, `inside` is the
-                  part that runs beside the student's code; `wire` is what goes in and what comes out
-    journal       every verdict at once, so that a grader that was killed goes on where it was
+    examiner      asks an answer in a sandbox, compares what came of it with the reference, and says what it was
+    given         what an answer may import of the course
+    sandbox       a place that cannot reach anything, with `inside` in it; `machine` knows what it needs of this one
+    inside/       what runs beside the student's code, and what goes in and comes out
+    finding       what is known of one answer
+    journal       every finding at once, so that a grader that was killed goes on where it was
     settings      points, late work, an instructor's own exercises: one small file
     reports       the gradebook, and what students and other systems get
 

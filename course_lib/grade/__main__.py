@@ -5,7 +5,8 @@ import os
 import sys
 from pathlib import Path
 
-from course_lib.grade.sandbox import KINDS, NoSandbox, Sandbox
+from course_lib.grade import sandbox
+from course_lib.grade.sandbox import NoSandbox, Sandbox
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 NOT_TO_BE_READ = ("course_lib", "solutions", "exercises", "notebooks", "tests", "benchmarks", "tools")
@@ -13,21 +14,23 @@ NOT_TO_BE_READ = ("course_lib", "solutions", "exercises", "notebooks", "tests", 
 
 def main(arguments: list[str] | None = None) -> int:
     """-> the exit status: 0 once every row is written, 2 where nothing could be begun, 130 where it was stopped."""
-    asked = _parser().parse_args(arguments)
-    hidden = (asked.submissions, asked.out, *(PROJECT / name for name in NOT_TO_BE_READ))
-    sandboxes = [Sandbox(asked.sandbox, tuple(path.resolve() for path in hidden)) for _ in range(asked.jobs)]
+    options = _parser().parse_args(arguments)
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""  # toys are judged here; and who has used a GPU cannot be forked
+    hidden = (options.submissions, options.out, *(PROJECT / name for name in NOT_TO_BE_READ))
+    sandboxes: list[Sandbox] = []
     try:
-        for sandbox in sandboxes:  # they load torch while the next line does
-            sandbox.launch()
-        from course_lib.grade.grading import grade
+        sandboxes = sandbox.make(options.sandbox, options.jobs, tuple(path.resolve() for path in hidden))
+        for one in sandboxes:  # they load torch while the next line does
+            one.launch()
+        from course_lib.grade.command import grade
 
-        return grade(asked, sandboxes)
+        return grade(options, sandboxes)
     except NoSandbox as error:
         print(f"nothing was graded: {error}", file=sys.stderr)
         return 2
     finally:
-        for sandbox in sandboxes:
-            sandbox.close()
+        for one in sandboxes:
+            one.close()
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -48,7 +51,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--settings", type=Path, metavar="FILE", help="points, late work, private exercises (TOML)")
     parser.add_argument("--canvas", nargs="?", const="", metavar="EXPORTED", help="write canvas.csv too")
     parser.add_argument("--nbgrader", action="store_true", help="write nbgrader.csv too")
-    parser.add_argument("--sandbox", choices=KINDS, help="this kind alone (else the strongest that works)")
+    parser.add_argument(
+        "--sandbox",
+        choices=sandbox.KINDS,
+        default="bubblewrap",
+        help="process: where there are no namespaces; holds less",
+    )
     return parser
 
 

@@ -1,11 +1,12 @@
-"""Every verdict in a file as soon as it is known: a line of JSON each. Whoever is killed goes on where the file ends."""
+"""Every verdict in a file as soon as it is known, a line of JSON each. Whoever is killed goes on where it ends."""
 
 import json
 import os
+import secrets
 from datetime import date
 from pathlib import Path
 
-from course_lib.grade.questions import Finding
+from course_lib.grade.finding import Finding
 
 NAME = "verdicts.jsonl"
 
@@ -17,12 +18,12 @@ class InUse(RuntimeError):
 class Journal:
     """The verdicts of one class. The first line says with which random draws, and by which checks, they were found.
 
-    seed:  of a run that was broken off, or the one given.
+    seed:       of the draws: that of a run that was broken off, or a new one.
     taken_over: how many verdicts were there already.
     `InUse` where another process has it open; `OSError` where the folder cannot be written.
     """
 
-    def __init__(self, folder: Path, seed: int, checks: str):
+    def __init__(self, folder: Path, checks: str):
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / NAME
         if self.path.exists() and not self.path.is_file():
@@ -36,28 +37,28 @@ class Journal:
                 os.ftruncate(self._file, 0)
             elif os.fstat(self._file).st_size:
                 os.ftruncate(self._file, 0)
-            head, lines = {"checks": checks, "seed": seed, "begun": date.today().isoformat()}, []
+            head, lines = {"checks": checks, "seed": secrets.randbelow(2**31), "begun": date.today().isoformat()}, []
             self._append(head)
         self.seed: int = head["seed"]
-        self._found: dict[tuple[str, str, str], Finding] = {}
+        self._findings: dict[tuple[str, str, str], Finding] = {}
         for line in lines:
             try:
-                found = Finding.from_line(line)
+                finding = Finding.from_line(line)
             except (TypeError, ValueError, KeyError):
                 continue  # it is found out again
-            self._found[found.student, found.check, found.notebook] = found
-        self.taken_over = len(self._found)
+            self._findings[finding.student, finding.check, finding.notebook] = finding
+        self.taken_over = len(self._findings)
 
     def find(self, student: str, check: str, notebook: str, allowed: float) -> Finding | None:
-        """What is known and still holds: not a verdict that fell to the grader, nor one for want of time there is now."""
-        found = self._found.get((student, check, notebook))
-        if found is None or found.verdict == "not_graded" or (found.verdict == "timeout" and found.allowed < allowed):
+        """What is known and still holds: not what fell to the grader, nor a want of time that there is now."""
+        finding = self._findings.get((student, check, notebook))
+        if finding is None or finding.verdict == "not_graded":
             return None
-        return found
+        return None if finding.verdict == "timeout" and finding.allowed < allowed else finding
 
-    def write(self, found: Finding) -> None:
-        self._append(found.as_line())
-        self._found[found.student, found.check, found.notebook] = found
+    def write(self, finding: Finding) -> None:
+        self._append(finding.as_line())
+        self._findings[finding.student, finding.check, finding.notebook] = finding
 
     def close(self) -> None:
         os.close(self._file)
@@ -77,11 +78,11 @@ class Journal:
         lines = []
         for line in data[:whole].splitlines():
             try:
-                said = json.loads(line)
+                entry = json.loads(line)
             except (ValueError, RecursionError):
                 continue
-            if isinstance(said, dict):
-                lines.append(said)
+            if isinstance(entry, dict):
+                lines.append(entry)
         head = lines[0] if lines and type(lines[0].get("seed")) is int and 0 <= lines[0]["seed"] < 2**31 else {}
         return head, lines[1:] if head else lines
 

@@ -4,24 +4,22 @@ import csv
 import hashlib
 import io
 import json
-import os
 import re
-import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from html import escape
 from pathlib import Path
 
+from course_lib import files
 from course_lib.check import feedback
-from course_lib.grade.questions import Finding
-from course_lib.grade.submissions import shown
+from course_lib.grade.finding import Finding, printable
 
 
 @dataclass
 class Mark:
-    """One exercise of one student. lost: the share of the points that lateness costs. partial: whether an answer of which
-    a part holds gets a part of its points."""
+    """One exercise of one student. lost: the share of the points that lateness costs. partial: whether an answer of
+    which a part holds gets a part of its points."""
 
     lesson: str
     findings: list[Finding]
@@ -34,7 +32,7 @@ class Mark:
     @property
     def graded(self) -> bool:
         """False where a verdict is missing for reasons that are not the student's, or not clear: no marks, not zero."""
-        return all(found.verdict != "not_graded" for found in self.findings)
+        return all(finding.verdict != "not_graded" for finding in self.findings)
 
     @property
     def most(self) -> float:
@@ -44,9 +42,9 @@ class Mark:
     def raw(self) -> float:
         return sum(map(self.brings, self.findings))
 
-    def brings(self, found: Finding) -> float:
+    def brings(self, finding: Finding) -> float:
         """Points of one answer, whenever it was handed in."""
-        return (found.score if self.partial else float(found.verdict == "pass")) * self.points[found.check]
+        return (finding.score if self.partial else float(finding.verdict == "pass")) * self.points[finding.check]
 
     @property
     def score(self) -> float:
@@ -71,45 +69,38 @@ class Row:
         return float(sum(mark.most for mark in self.marks if mark.graded))
 
     def all_notes(self) -> list[str]:
-        said = list(self.notes)
+        notes = list(self.notes)
         for mark in self.marks:
             reasons: dict[str, list[str]] = {}
-            for found in mark.findings:
-                if found.verdict != "pass":
-                    why = f": {found.rows[0][1]}" if found.verdict in ("not_graded", "blank") and found.rows else ""
-                    reasons.setdefault(f"{found.verdict}{why}", []).append(found.check)
-            said += [f"{', '.join(checks)}: {reason}" for reason, checks in reasons.items()]
+            for finding in mark.findings:
+                if finding.verdict != "pass":
+                    why = (
+                        f": {finding.rows[0][1]}" if finding.verdict in ("not_graded", "blank") and finding.rows else ""
+                    )
+                    reasons.setdefault(f"{finding.verdict}{why}", []).append(finding.check)
+            notes += [f"{', '.join(checks)}: {reason}" for reason, checks in reasons.items()]
             if mark.lost and mark.raw:
-                said.append(f"{mark.lesson}: late, {mark.lost:.0%} lost")
-        return said
+                notes.append(f"{mark.lesson}: late, {mark.lost:.0%} lost")
+        return notes
 
 
 def write_all(folder: Path, rows: list[Row], canvas: "Roster | None" = None, nbgrader: bool = False) -> None:
     """Every file whole or not at all; those of an earlier run are replaced."""
     names = file_names(row.student for row in rows)
     for row in rows:
-        write(folder / f"{names[row.student]}.json", json.dumps(gradescope(row), indent=1) + "\n")
-        write(folder / f"{names[row.student]}.html", page(row))
+        _write(folder / f"{names[row.student]}.json", json.dumps(gradescope(row), indent=1) + "\n")
+        _write(folder / f"{names[row.student]}.html", page(row))
     tables = {"nbgrader.csv": nbgrader and nbgrader_table(rows), "canvas.csv": canvas and canvas.table(rows)}
     for name, table in tables.items():
         if table:
-            write(folder / name, as_csv(table))
+            _write(folder / name, as_csv(table))
         else:
             (folder / name).unlink(missing_ok=True)  # it would show the marks of an earlier run
-    write(folder / "gradebook.csv", as_csv(gradebook(rows)))
+    _write(folder / "gradebook.csv", as_csv(gradebook(rows)))
 
 
-def write(path: Path, text: str) -> None:
-    """Beside the old file, then in its place."""
-    descriptor, part = tempfile.mkstemp(dir=path.parent, prefix=".part-")
-    try:
-        with open(descriptor, "w", encoding="utf-8", errors="backslashreplace", newline="") as file:
-            file.write(text)
-        os.chmod(part, 0o644)
-        os.replace(part, path)
-    except OSError:
-        os.unlink(part)
-        raise
+def _write(path: Path, text: str) -> None:
+    files.write(path, text.encode(errors="backslashreplace"))
 
 
 def file_names(students: Iterable[str]) -> dict[str, str]:
@@ -144,14 +135,14 @@ def _cell(value) -> str:
     """Points without noise; a text that a spreadsheet would take for a formula gets an apostrophe before it."""
     if isinstance(value, float):
         return f"{value:.4f}".rstrip("0").rstrip(".")
-    text = " ".join(shown(line) for line in str(value).splitlines())
+    text = " ".join(printable(line) for line in str(value).splitlines())
     return re.sub(r"(^|;)(\s*[=+\-@＝＋－＠])", r"\1'\2", text)  # a semicolon parts cells for half of the world
 
 
 def gradebook(rows: list[Row]) -> list[list]:
     """An empty cell is an exercise that could not be graded; the notes say why, and the total leaves it out."""
     lessons = [mark.lesson for mark in rows[0].marks] if rows else []
-    sandboxes = {found.sandbox for row in rows for mark in row.marks for found in mark.findings} - {""}
+    sandboxes = {finding.sandbox for row in rows for mark in row.marks for finding in mark.findings} - {""}
     table = [["student", *lessons, "total", "out of", "sandbox", "notes"]]
     for row in rows:
         marks = [mark.score if mark.graded else "" for mark in row.marks]
@@ -178,8 +169,8 @@ def nbgrader_table(rows: list[Row]) -> list[list]:
 class Roster:
     """Who is who in Canvas: from a gradebook that was exported there, or from the folders' names alone.
 
-    A folder is a student's if its name is the "SIS Login ID", the "SIS User ID", the "ID" or the "Student" of a line; of
-    a file that Canvas named, doeann_1234, the number at the end is the "ID".
+    A folder is a student's if its name is the "SIS Login ID", the "SIS User ID", the "ID" or the "Student" of a line;
+    of a file that Canvas named, doeann_1234, the number at the end is the "ID".
     """
 
     COLUMNS = ("Student", "ID", "SIS User ID", "SIS Login ID", "Section")
@@ -192,9 +183,8 @@ class Roster:
                 reader = csv.DictReader(file)
                 missing = [name for name in ("Student", "ID", "Section") if name not in (reader.fieldnames or [])]
                 if missing:
-                    raise ValueError(
-                        f"{exported} has no column {', '.join(missing)}; wanted a gradebook exported from Canvas, with commas"
-                    )
+                    wanted = "wanted a gradebook exported from Canvas, with commas"
+                    raise ValueError(f"{exported} has no column {', '.join(missing)}; {wanted}")
                 self.lines = [line for line in reader if line["ID"]]
 
     def table(self, rows: list[Row]) -> list[list]:
@@ -220,25 +210,27 @@ class Roster:
 
 
 def gradescope(row: Row) -> dict:
-    """Gradescope's results.json: a test for each check. What could not be graded is no test that failed, and whoever has
-    such a mark gets no score, which Gradescope shows as a failure of the grader's."""
+    """Gradescope's results.json: a test for each check. What could not be graded is no test that failed, and whoever
+    has such a mark gets no score, which Gradescope shows as a failure of the grader's."""
     tests = []
     for mark in row.marks:
-        for found in mark.findings:
-            most = mark.points[found.check]
-            test = {"name": found.check, "output": as_text(found), "output_format": "text", "visibility": "visible"}
-            if found.verdict != "not_graded":
-                score = round(mark.brings(found) * (1 - mark.lost), 4)
+        for finding in mark.findings:
+            most = mark.points[finding.check]
+            test = {"name": finding.check, "output": as_text(finding), "output_format": "text", "visibility": "visible"}
+            if finding.verdict != "not_graded":
+                score = round(mark.brings(finding) * (1 - mark.lost), 4)
                 test |= {"score": score, "max_score": round(most, 4)}
-                test["status"] = "passed" if found.verdict == "pass" else "failed"
+                test["status"] = "passed" if finding.verdict == "pass" else "failed"
             tests.append(test)
-    said = [shown(note) for note in row.notes] + [f"{m.lesson}: late, {m.lost:.0%} lost" for m in row.marks if m.lost]
-    result = {"tests": tests, "output": "\n".join(said), "stdout_visibility": "hidden"}
+    notes = [printable(note) for note in row.notes] + [
+        f"{m.lesson}: late, {m.lost:.0%} lost" for m in row.marks if m.lost
+    ]
+    result = {"tests": tests, "output": "\n".join(notes), "stdout_visibility": "hidden"}
     return {"score": round(row.total, 4)} | result if all(mark.graded for mark in row.marks) else result
 
 
-def as_text(found: Finding) -> str:
-    return feedback.as_text(f"{found.title} ({found.verdict})", list(found.rows), "")
+def as_text(finding: Finding) -> str:
+    return feedback.as_text(f"{finding.title} ({finding.verdict})", list(finding.rows), "")
 
 
 STYLE = """
@@ -252,28 +244,38 @@ td.number { text-align: right; font-variant-numeric: tabular-nums }
 
 def page(row: Row) -> str:
     """What came of each answer, as a check would have shown it. One file, no scripts, nothing from elsewhere."""
-    name = escape(shown(row.student))
+    name = escape(printable(row.student))
+    total = _line("<b>total</b>", f"<b>{_cell(row.total)}</b>", row.most)
     lines = "".join(
-        f'<tr><td>{escape(mark.lesson)}</td><td class="number">{_cell(mark.score) if mark.graded else "not graded"}</td>'
-        f'<td class="number">of {_cell(mark.most)}</td><td>{f"late: {mark.lost:.0%} lost" if mark.lost else ""}</td></tr>'
+        _line(
+            escape(mark.lesson),
+            _cell(mark.score) if mark.graded else "not graded",
+            mark.most,
+            f"late: {mark.lost:.0%} lost" if mark.lost else "",
+        )
         for mark in row.marks
     )
-    notes = "".join(f"<p>{escape(shown(note))}</p>" for note in row.notes)
+    notes = "".join(f"<p>{escape(printable(note))}</p>" for note in row.notes)
     answers = "".join(
-        f"<h2>{escape(mark.lesson)}</h2>{''.join(_card(found, mark) for found in mark.findings)}" for mark in row.marks
+        f"<h2>{escape(mark.lesson)}</h2>{''.join(_card(finding, mark) for finding in mark.findings)}"
+        for mark in row.marks
     )
     return (
         f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>{name}</title>'
         f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{STYLE}</style></head><body>'
-        f'<h1>{name}</h1><table class="marks">{lines}<tr><td><b>total</b></td><td class="number"><b>{_cell(row.total)}</b></td>'
-        f'<td class="number">of {_cell(row.most)}</td><td></td></tr></table>'
+        f'<h1>{name}</h1><table class="marks">{lines}{total}</table>'
         f"{notes}{answers}</body></html>\n"
     )
 
 
-def _card(found: Finding, mark: Mark) -> str:
-    status = {"pass": "right", "blank": "not attempted", "not_graded": "not attempted"}.get(found.verdict, "wrong")
+def _line(what: str, points: str, most: float, remark: str = "") -> str:
+    number = '<td class="number">'
+    return f"<tr><td>{what}</td>{number}{points}</td>{number}of {_cell(most)}</td><td>{remark}</td></tr>"
+
+
+def _card(finding: Finding, mark: Mark) -> str:
+    status = {"pass": "right", "blank": "not attempted", "not_graded": "not attempted"}.get(finding.verdict, "wrong")
     colour = feedback.COLOURS.get(status, feedback.AMBER)
-    points = [("points", f"{_cell(mark.brings(found))} of {_cell(mark.points[found.check])}")]
-    rows = [*found.rows, *(points if found.verdict != "not_graded" else [])]
-    return feedback.as_html(found.title, rows, "", colour, found.picture)
+    points = [("points", f"{_cell(mark.brings(finding))} of {_cell(mark.points[finding.check])}")]
+    rows = [*finding.rows, *(points if finding.verdict != "not_graded" else [])]
+    return feedback.as_html(finding.title, rows, "", colour, finding.picture)

@@ -4,15 +4,12 @@ This module does not wait for torch, so that a sandbox loads its own while the g
 """
 
 import contextlib
-import importlib.util
 import json
 import os
-import shutil
+import select
 import signal
+import socket
 import subprocess
-import sys
-import sysconfig
-import tempfile
 import threading
 import time
 from dataclasses import dataclass
@@ -20,181 +17,250 @@ from pathlib import Path
 
 import psutil
 
-from course_lib.grade import zygote
+from course_lib.grade import machine
+from course_lib.grade.inside import server
+from course_lib.grade.machine import NoSandbox
 
-KINDS = ("bubblewrap", "namespaces", "process")  # the strongest that works here is taken
-NOBODY = 65534
-GRACE = 5.0  # seconds that a container may need beyond a question's own
+KINDS = ("bubblewrap", "process")
 START = 120.0  # seconds in which torch must be loaded
-TRAINING = ("torch._dynamo", "vector_quantize_pytorch")  # what an optimiser loads, and what lesson 07 uses
+GRACE = 5.0  # seconds in which a server must say how a process ended
 POLL = 0.02  # seconds between two looks at the memory of a bare process
-ENVIRONMENT = {
-    "CUDA_VISIBLE_DEVICES": "",
-    "LANG": "C.UTF-8",
-    "MALLOC_ARENA_MAX": "1",
-    "OMP_NUM_THREADS": "1",
-    "PYTHONMALLOC": "malloc",
-    "TORCHDYNAMO_DISABLE": "1",  # a compiled answer runs as it is written: there is no compiler, and nowhere to write
-    "TORCH_COMPILE_DISABLE": "1",
-    "TORCHINDUCTOR_CACHE_DIR": "/",  # it wants a folder that is there, and writes nothing unless it compiles
-}
-BOOT = """
-import json, os
-data = b""
-while not data.endswith(b"\\0"):
-    piece = os.read(0, 65536)
-    if not piece:
-        raise SystemExit
-    data += piece
-settings = json.loads(data[:-1])
-space = {"__name__": "zygote"}
-exec(compile(settings["zygote"], "zygote.py", "exec"), space)
-space["main"](settings)
-"""
-
-
-class NoSandbox(RuntimeError):
-    """None could be started. The message says which were tried, and what each said."""
+TRAINING = ("torch._dynamo", "vector_quantize_pytorch")  # what an optimiser loads, and what lesson 07 uses
 
 
 @dataclass(frozen=True)
 class Reply:
-    """how: "replied", "timeout", "memory", "crash" or "too long". data: the reply; after a crash, what is known of it."""
+    """how: "replied", "timeout", "memory", "crash" or "too long". data: the reply; of a crash, what is known of it."""
 
     how: str
     data: bytes = b""
 
 
-class Sandbox:
-    """A process that takes one question at a time. It is started when it is needed, and anew after it has ended.
+class Client:
+    """The other end of `inside.server`. Not for several threads at once."""
 
-    kind:   one of KINDS; None: the strongest that works here, to be found out at the first start.
-    hidden: folders that no answer may read, should they lie below something that it may.
-    layers: what else holds inside, in words, once it has been started: "landlock limits seccomp".
+    def __init__(self, control: socket.socket):
+        self.control = control
+
+    def ask(self, question: bytes, seconds: float) -> Reply:
+        """`EOFError` or `OSError` where the server is gone, or says nothing any more."""
+        end = time.monotonic() + seconds
+        (question_there, target), (source, reply_there) = os.pipe(), os.pipe()
+        os.set_blocking(target, False)
+        with open(target, "wb", buffering=0) as target, open(source, "rb", buffering=0) as source:
+            try:
+                socket.send_fds(self.control, [server.QUESTION], [question_there, reply_there])
+            finally:
+                os.close(question_there)
+                os.close(reply_there)
+            how, data = self._talk(memoryview(question), target, source, end)
+        if how:
+            self.control.send(server.END)
+        status = int(self.receive(GRACE))
+        return Reply(how, data) if how else _ended(status)
+
+    def _talk(self, question: memoryview, target, source, end: float) -> tuple[str, bytes]:
+        """How it went and the reply; nothing where the process ended without one, as the server will tell."""
+        reply, sources = bytearray(), [source, self.control]
+        while True:
+            wait = max(0.0, end - time.monotonic())
+            readable, writable, _ = select.select(sources, [] if target.closed else [target], [], wait)
+            if source in readable:
+                piece = source.read(2**16)
+                reply += piece
+                if len(reply) > server.MOST_REPLY:
+                    return "too long", b""
+                if not piece and reply:
+                    return "replied", bytes(reply)
+                if not piece:
+                    sources.remove(source)
+            elif self.control in readable:
+                return "", b""
+            elif writable:
+                try:
+                    question = question[target.write(question) :]
+                except BrokenPipeError:
+                    question = question[:0]
+                if not question:
+                    target.close()
+            else:
+                return "timeout", b""
+
+    def receive(self, seconds: float) -> bytes:
+        self.control.settimeout(seconds)
+        message = self.control.recv(2**12)
+        self.control.settimeout(None)
+        if not message:
+            raise EOFError
+        return message
+
+
+def _ended(status: int) -> Reply:
+    """Of a process that gave no reply."""
+    if status == server.NO_MEMORY:
+        return Reply("memory")
+    if status >= 0:
+        return Reply("crash", b"the process ended with exit status %d" % status)
+    with contextlib.suppress(ValueError):
+        return Reply("crash", f"the process was ended by signal {signal.Signals(-status).name}".encode())
+    return Reply("crash", b"the process was ended by signal %d" % -status)
+
+
+def _layers(ready: bytes) -> str:
+    """What holds, in the words of a server that can be asked."""
+    if not ready.startswith(server.READY):
+        raise EOFError
+    return ready.removeprefix(server.READY).decode().strip()
+
+
+class Sandbox:
+    """Takes one question at a time. It is started when it is needed, and anew after it has ended.
+
+    kind:    one of KINDS.
+    layers:  what holds inside besides the kind's own walls, once it has been started: "limits seccomp".
+    modules: to be loaded before the first question, where a process is for more than one.
     """
 
-    def __init__(self, kind: str | None = None, hidden: tuple[Path, ...] = ()):
-        self.kind, self.hidden, self.layers = kind, hidden, ""
-        self.loaded: tuple[str, ...] = ()
-        self._kinds = [kind] if kind else list(KINDS)  # that may still turn out to work
-        self._faults: list[str] = []
+    kind = ""
+
+    def __init__(self):
+        self.layers, self.modules = "", ()
         self._process: subprocess.Popen | None = None
         self._ready = False
 
     def ask(self, question: bytes, seconds: float, memory: int) -> Reply:
-        """Sends a question and waits for how it ends. `NoSandbox` where no sandbox can be started."""
+        """Sends a question and waits for how it ends. `NoSandbox` where the sandbox cannot be started."""
         self.start()
-        bare = self.kind == "process"
-        head = zygote.QUESTION.pack(len(question), seconds, memory)
-        with self._watched(seconds + (0 if bare else GRACE), memory if bare else None) as fate:
-            how, data = self._exchange(head + question)
-        if bare or how is None:  # a bare process is for one question; while this one is judged, the next one loads
-            self.close()
-            with contextlib.suppress(NoSandbox):  # the next question will say so
-                self.launch()
-        if "how" in fate or how is None:
-            return Reply(fate.get("how", "crash"))
-        if how == zygote.DIED:
-            return Reply("memory") if data == b"MemoryError" else Reply("crash", data)
-        return Reply({zygote.REPLIED: "replied", zygote.TIMEOUT: "timeout"}.get(how, "too long"), data)
+        return self._ask(server.LIMITS.pack(seconds, memory) + question, seconds, memory)
 
     def launch(self) -> None:
-        """Lets it begin to load torch, and does not wait. `NoSandbox` where nothing is left to be tried."""
-        while self._process is None:
-            if not self._kinds:
-                raise NoSandbox("no sandbox can be started here; " + "; ".join(self._faults))
-            fault = self._begin(self._kinds[0])
-            if fault:
-                self._faults.append(f"{self._kinds.pop(0)}: {fault}")
+        """Lets it begin to load torch, and does not wait."""
+        if self._process is None:
+            self._runtime = machine.copy_of_the_runtime()
+            self._begin()
 
     def start(self) -> None:
-        """Waits until it can be asked. What has worked once is not exchanged for something weaker."""
-        tries = 3 if self.kind else 0
-        while not self._ready:
-            self.launch()
-            with self._watched(START, None):
-                how, layers = self._exchange(b"")
-            kind, said = self._kinds[0], layers.decode(errors="replace")
-            fault = "" if how == zygote.READY else self._last_words()
-            if not fault and kind == "process" and _is_root() and "nobody" not in said:
-                if not {"landlock", "seccomp"} <= set(said.split()):
-                    fault = "all of root's files would be open to an answer; grade as another user"
-            if not fault:
-                self._ready, self.kind, self.layers, self._kinds = True, kind, said, [kind]
-                self._load()
-                return
-            self._faults.append(f"{kind}: {fault}")
+        """Waits until it can be asked. `NoSandbox` where that does not come about."""
+        if self._ready:
+            return
+        self.launch()
+        try:
+            self.layers = self._wait()
+            self._runtime.cleanup()  # all is loaded
+            self._ready = True
+        except (EOFError, OSError, NoSandbox) as error:
+            words = str(error) if isinstance(error, NoSandbox) else self._last_words()
             self.close()
-            tries -= 1
-            if tries < 0:
-                self._kinds.pop(0)
-            elif tries == 0:
-                raise NoSandbox(f"the sandbox can no longer be started; {self._faults[-1]}")
+            raise NoSandbox(f"{self.kind} cannot be started: {words}") from None
 
     def close(self) -> None:
         process, self._process, self._ready = self._process, None, False
         if process:
-            with contextlib.suppress(OSError):
-                process.stdin.close()  # where it waits for a question, it goes by itself
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(1 if self.kind != "process" else 0.1)
             _end(process)
-            process.stdout.close()
-            self._said.close()
+            self._runtime.cleanup()
+            for stream in filter(None, (process.stdin, process.stdout)):
+                with contextlib.suppress(OSError):
+                    stream.close()
 
-    def _load(self) -> None:
-        """Modules that not every question should have to load itself: those that optimisers want take seconds."""
-        if self.loaded and self.kind != "process":
-            names = " ".join(self.loaded).encode()
-            with self._watched(START, None):
-                self._exchange(zygote.QUESTION.pack(len(names), 0, 0) + names)
+    def _popen(self, command: list[str], settings: dict, stdin, stdout, environment: dict) -> None:
+        """Starts the server. `command` ends where Python's own arguments begin."""
+        arguments = ["-S", "-s", "-P", "-m", server.__name__, json.dumps(settings | {"packages": machine.packages()})]
+        with open(Path(self._runtime.name, "words"), "wb") as words:
+            self._process = subprocess.Popen(
+                [*command, *arguments], stdin=stdin, stdout=stdout, stderr=words,
+                cwd=os.path.abspath(os.sep), start_new_session=True, env=environment,
+            )  # fmt: skip
 
-    def _begin(self, kind: str) -> str:
-        """Starts the process. -> what keeps it from starting, or nothing."""
-        readable = readable_paths()
-        hidden = [str(path) for path in self.hidden if any(path.is_relative_to(seen) for seen in readable)]
-        command = _command(kind, {"readable": readable, "hidden": hidden})
-        if isinstance(command, str):
-            return command
-        nobody = kind == "process" and _is_root() and _all_may_read(readable)
-        here = Path(__file__).parent
-        modules = {"observe": here.parent / "check/observe.py"}
-        modules |= {name: here / f"{name}.py" for name in ("wire", "lockdown", "inside")}
+    def _last_words(self) -> str:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(1)
+        lines = Path(self._runtime.name, "words").read_text(errors="replace")[-10_000:].split("\n")
+        return "; ".join(line.strip() for line in lines[-4:] if line.strip()) or "it ended without a word"
+
+
+class Bubblewrap(Sandbox):
+    """A server in namespaces of its own, which forks a process for each question. command: from `bubblewrap`."""
+
+    kind = "bubblewrap"
+
+    def __init__(self, command: list[str]):
+        super().__init__()
+        self.command = command
+
+    def _begin(self) -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         settings = {
-            "zygote": Path(zygote.__file__).read_text(encoding="utf-8"),
-            "modules": {name: path.read_text(encoding="utf-8") for name, path in modules.items()},
-            "path": _packages(),
-            "readable": readable,
-            "user": NOBODY if nobody else None,
-            "fork": kind != "process",
+            "forks": True,
+            "user": machine.NOBODY if machine.is_root() else None,
+            "reads all": False,
+            "readable": None,
         }
-        self._said = tempfile.TemporaryFile()
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._said,
-            cwd=os.path.abspath(os.sep), start_new_session=True,
-            env=ENVIRONMENT | {name: os.environ[name] for name in ("SYSTEMROOT",) if name in os.environ},
-        )  # fmt: skip
-        with contextlib.suppress(OSError):
-            self._process.stdin.write(json.dumps(settings).encode() + b"\0")
-            self._process.stdin.flush()
-        return ""
+        options = ["--ro-bind", self._runtime.name, "/course", "--setenv", "PYTHONPATH", "/course"]
+        with theirs:
+            self._popen([*self.command, *options, *machine.INSIDE], settings, theirs, subprocess.DEVNULL, {})
+        self._client = Client(ours)
 
-    def _exchange(self, data: bytes) -> tuple[int | None, bytes]:
-        """How it ended and the reply's bytes; None where the process is gone or talks nonsense."""
+    def _wait(self) -> str:
+        layers = _layers(self._client.receive(START))
+        if "seccomp" not in layers:
+            raise NoSandbox("libseccomp.so.2 is missing, which keeps answers from system calls: install libseccomp2")
+        if self.modules:
+            self._client.control.send(server.IMPORT + " ".join(self.modules).encode())
+            self._client.receive(START)
+        return layers
+
+    def _ask(self, question: bytes, seconds: float, memory: int) -> Reply:
         try:
-            self._process.stdin.write(data)
-            self._process.stdin.flush()
-            head = self._process.stdout.read(zygote.REPLY.size)
-            if len(head) == zygote.REPLY.size:
-                how, length = zygote.REPLY.unpack(head)
-                if length > zygote.MOST:
-                    return zygote.TOO_LONG, b""
-                reply = self._process.stdout.read(length)
-                if len(reply) == length:
-                    return how, reply
-        except OSError:
-            pass
-        return None, b""
+            return self._client.ask(question, seconds)
+        except (EOFError, OSError):
+            self.close()
+            return Reply("crash", b"its sandbox was gone")
+
+    def close(self) -> None:
+        if self._process:
+            self._client.control.close()
+        super().close()
+
+
+class Process(Sandbox):
+    """A bare process for each question, watched from outside. It holds less: see docs/instructors.md."""
+
+    kind = "process"
+
+    def _begin(self) -> None:
+        readable = [*machine.readable_paths(), self._runtime.name]
+        self._reads_all = machine.is_root() and not all(map(machine.open_to_all, readable))
+        user = machine.NOBODY if machine.is_root() else None
+        settings = {"forks": False, "user": user, "reads all": self._reads_all, "readable": readable}
+        environment = {name: os.environ[name] for name in ("SYSTEMROOT",) if name in os.environ}
+        environment |= machine.ENVIRONMENT | {"PYTHONPATH": self._runtime.name}
+        self._popen([machine.PYTHON], settings, subprocess.PIPE, subprocess.PIPE, environment)
+
+    def _wait(self) -> str:
+        with self._watched(START, None):
+            layers = _layers(self._process.stdout.readline())
+        if self._reads_all and "landlock" not in layers:
+            raise NoSandbox(
+                f"as root, answers run as nobody, who may not read all of {', '.join(machine.readable_paths())}"
+            )
+        return layers
+
+    def _ask(self, question: bytes, seconds: float, memory: int) -> Reply:
+        process = self._process
+        with self._watched(seconds, memory) as fate:
+            with contextlib.suppress(OSError):
+                process.stdin.write(question)
+                process.stdin.close()
+            data = process.stdout.read(server.MOST_REPLY + 1)
+            status = 0 if data else process.wait()
+        self.close()
+        with contextlib.suppress(OSError):  # the next question will say so
+            self.launch()  # while this reply is weighed, the next process loads
+        if fate:
+            return Reply(fate["how"])
+        if len(data) > server.MOST_REPLY:
+            return Reply("too long")
+        return Reply("replied", data) if data else _ended(status)
 
     @contextlib.contextmanager
     def _watched(self, seconds: float, memory: int | None):
@@ -218,13 +284,6 @@ class Sandbox:
         finally:
             done.set()
             watcher.join()
-
-    def _last_words(self) -> str:
-        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
-            self._process.wait(1)
-        self._said.seek(0)
-        lines = self._said.read(10_000).decode(errors="replace").split("\n")
-        return "; ".join(line.strip() for line in lines[-4:] if line.strip()) or "it ended without a word"
 
 
 def _end(process: subprocess.Popen) -> None:
@@ -250,59 +309,14 @@ def _memory_of(process: int) -> int:
         return 0
 
 
-# ----------------------------------------------------------------------------------------------------------------------
-# Commands
+def make(kind: str, count: int = 1, hidden: tuple[Path, ...] = ()) -> list[Sandbox]:
+    """So many of one kind. `NoSandbox` where this machine cannot have them.
 
-
-def _command(kind: str, settings: dict) -> list[str] | str:
-    """The command that starts the zygote in a container of this kind, or why there is none."""
-    python = [os.path.realpath(getattr(sys, "_base_executable", sys.executable)), "-I", "-S", "-c", BOOT]
+    hidden: folders that no answer may read, should they lie below something that it may.
+    """
     if kind == "process":
-        return python
-    if sys.platform != "linux":
-        return "Linux alone has namespaces"
-    if kind == "namespaces":
-        container = str(Path(__file__).with_name("container.py"))
-        return [python[0], "-I", "-S", container, json.dumps(settings | {"user": NOBODY}), *python]
-    bubblewrap = shutil.which("bwrap")
-    if not bubblewrap:
-        return "not installed"
-    options = [*"--unshare-all --unshare-user --die-with-parent --as-pid-1 --new-session --clearenv".split()]
-    options += [*"--uid 1000 --gid 1000 --cap-drop ALL --hostname sandbox".split()]
-    for path in settings["readable"]:
-        options += ["--dev-bind" if path.startswith("/dev/") else "--ro-bind", path, path]
-    for path in settings["hidden"]:
-        options += ["--tmpfs", path, "--remount-ro", path]
-    for name, value in ENVIRONMENT.items():
-        options += ["--setenv", name, value]
-    return [bubblewrap, *options, "--remount-ro", "/", "--chdir", "/", "--", *python]
-
-
-def readable_paths() -> list[str]:
-    """What Python and torch are loaded from; none of it is the course."""
-    python = os.path.realpath(getattr(sys, "_base_executable", sys.executable))
-    paths = [python, os.path.join(sys.base_prefix, "lib"), *_packages()]
-    paths += ["/lib", "/lib32", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/etc/ld.so.cache"]
-    paths += ["/dev/null", "/dev/zero", "/dev/urandom", "/proc/cpuinfo", "/sys/devices/system/cpu"]
-    there = [path for path in dict.fromkeys(paths) if os.path.exists(path)]
-    return [path for path in there if not any(Path(path).is_relative_to(other) for other in there if other != path)]
-
-
-def _packages() -> list[str]:
-    """The folders of installed packages."""
-    places = [
-        sysconfig.get_path("purelib"),
-        sysconfig.get_path("platlib"),
-        str(Path(importlib.util.find_spec("torch").origin).parent.parent),
-    ]
-    return list(dict.fromkeys(places))
-
-
-def _is_root() -> bool:
-    return os.name == "posix" and os.geteuid() == 0
-
-
-def _all_may_read(paths: list[str]) -> bool:
-    """Whether somebody who is nobody could read what lies there."""
-    folders = {folder for path in paths for folder in [Path(path), *Path(path).parents]}
-    return all(folder.stat().st_mode & 0o001 for folder in folders if folder.is_dir())
+        return [Process() for _ in range(count)]
+    command = machine.bubblewrap(
+        [path for path in hidden if any(path.is_relative_to(place) for place in machine.readable_paths())]
+    )
+    return [Bubblewrap(command) for _ in range(count)]

@@ -32,8 +32,8 @@ from pathlib import Path
 from course_lib.check.exercises import EXERCISES
 from course_lib.check.judge import Exercise, draw_calls, judge
 from course_lib.check.observe import observe
+from course_lib.grade.given import COURSE, MODULES
 
-COURSE = Path(__file__).parent.parent
 LONG_AGO, FAR = datetime(1990, 1, 1), datetime(4000, 1, 1)  # what files say lies between, or is taken to
 
 
@@ -59,11 +59,11 @@ class Settings:
 
     def lessons(self) -> dict[str, list[str]]:
         """The answers that are asked, by lesson, in the order of the course."""
-        found: dict[str, list[str]] = {}
+        lessons: dict[str, list[str]] = {}
         for exercise in sorted(self.exercises.values(), key=lambda exercise: exercise.lesson):
             if self.points[exercise.name] > 0:
-                found.setdefault(exercise.lesson, []).append(exercise.name)
-        return found
+                lessons.setdefault(exercise.lesson, []).append(exercise.name)
+        return lessons
 
     def lost_by(self, student: str, lesson: str, handed_in: datetime | None) -> float:
         """The share of the points that is lost since the work was late, in [0, 1]."""
@@ -77,7 +77,8 @@ class Settings:
 
     def fingerprint(self) -> str:
         """Changes when a check does: verdicts of other checks are not taken over."""
-        files = [*sorted((COURSE / "check").rglob("*.py")), COURSE / "quantize.py", COURSE / "models.py", *self.private]
+        library = [COURSE / f"{name}.py" for name in (*MODULES, "models")]
+        files = [*sorted((COURSE / "check").rglob("*.py")), *library, *self.private]
         return hashlib.sha256(b"\0".join(path.read_bytes() for path in files)).hexdigest()[:16]
 
 
@@ -86,15 +87,15 @@ def load(path: Path | None) -> Settings:
     if path is None:
         return Settings()
     try:
-        said = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise BadSettings(f"{path} cannot be read: {error.strerror}") from None
     except ValueError as error:
         raise BadSettings(f"{path} is not TOML: {error}") from None
-    _known(path, "the file", said, {"points", "late", "private", "partial_credit"})
+    _known(path, "the file", table, {"points", "late", "private", "partial_credit"})
     private = tuple(
         (path.parent / _of_kind(path, "private", name, str)).resolve()
-        for name in _of_kind(path, "private", said.get("private", []), list)
+        for name in _of_kind(path, "private", table.get("private", []), list)
     )
     exercises = dict(EXERCISES)
     for file in private:
@@ -102,13 +103,13 @@ def load(path: Path | None) -> Settings:
             if exercise.name in exercises:
                 raise BadSettings(f"{file}: there is an exercise {exercise.name} already; a name belongs to one answer")
             exercises[exercise.name] = exercise
-    late = said.get("late", {})
+    late = table.get("late", {})
     _known(path, "[late]", late, {"due", "stamps", "grace_minutes", "lost_per_day", "most_lost", "extra_days"})
     due = late.get("due", {})
     lessons = {exercise.lesson for exercise in exercises.values()}
     due = due if isinstance(due, dict) else {"": due}
     _known(path, "[late.due]", due, lessons | {""})
-    points = said.get("points", {})
+    points = table.get("points", {})
     _known(path, "[points]", points, lessons | exercises.keys())
     for name, value in points.items():
         _number(path, f"points.{name}", value)
@@ -117,7 +118,7 @@ def load(path: Path | None) -> Settings:
         points=_shared_out(exercises, points),
         named=tuple(sorted({exercises[name].lesson if name in exercises else name for name, p in points.items() if p})),
         private=private,
-        partial_credit=_of_kind(path, "partial_credit", said.get("partial_credit", False), bool),
+        partial_credit=_of_kind(path, "partial_credit", table.get("partial_credit", False), bool),
         due={lesson: _moment(path, when) for lesson, when in due.items()},
         stamps=_of_kind(path, "late.stamps", late.get("stamps", False), bool),
         grace=timedelta(minutes=_number(path, "late.grace_minutes", late.get("grace_minutes", 0), 10_000)),
@@ -130,12 +131,12 @@ def load(path: Path | None) -> Settings:
     )
 
 
-def _shared_out(exercises: dict[str, Exercise], said: dict[str, float]) -> dict[str, float]:
-    points = {name: float(said.get(name, exercise.points)) for name, exercise in exercises.items()}
-    for lesson in said.keys() - exercises.keys():
+def _shared_out(exercises: dict[str, Exercise], wanted: dict[str, float]) -> dict[str, float]:
+    points = {name: float(wanted.get(name, exercise.points)) for name, exercise in exercises.items()}
+    for lesson in wanted.keys() - exercises.keys():
         names = [name for name, exercise in exercises.items() if exercise.lesson == lesson]
         total = sum(points[name] for name in names) or 1.0
-        points |= {name: points[name] / total * said[lesson] for name in names}
+        points |= {name: points[name] / total * wanted[lesson] for name in names}
     return points
 
 
@@ -145,21 +146,21 @@ def _exercises_of(path: Path) -> Iterable[Exercise]:
         spec = importlib.util.spec_from_file_location(name, path)
         module = sys.modules[name] = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
-        found = list(module.EXERCISES)
+        exercises = list(module.EXERCISES)
     except Exception as error:
         line = next(
             (frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)), None
         )
         where = f"line {line}: " if line else ""
         raise BadSettings(f"{path} gives no list EXERCISES: {where}{type(error).__name__}: {error}") from error
-    for exercise in found:
+    for exercise in exercises:
         if isinstance(exercise, Exercise):
             _try_out(path, exercise)
         else:
             raise BadSettings(
                 f"{path}: EXERCISES holds {type(exercise).__name__}; wanted course_lib.check.judge.Exercise"
             )
-    return found
+    return exercises
 
 
 def _try_out(path: Path, exercise: Exercise) -> None:
@@ -183,10 +184,10 @@ def _try_out(path: Path, exercise: Exercise) -> None:
                 raise BadSettings(f"{path}: the check of {exercise.name} takes the mistake {mistake.name} for right")
 
 
-def _known(path: Path, where: str, said, wanted: set[str]) -> None:
-    if not isinstance(said, dict):
-        raise BadSettings(f"{path}: {where} is {type(said).__name__}; wanted a table")
-    for name in said.keys() - wanted:
+def _known(path: Path, where: str, table, wanted: set[str]) -> None:
+    if not isinstance(table, dict):
+        raise BadSettings(f"{path}: {where} is {type(table).__name__}; wanted a table")
+    for name in table.keys() - wanted:
         raise BadSettings(f"{path}: {where} has {name!r}; wanted one of {', '.join(sorted(wanted - {''}))}")
 
 

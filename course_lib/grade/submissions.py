@@ -1,10 +1,11 @@
 """The notebooks that were handed in. Reading one runs nothing of it, and nothing in it can stop the others.
 
-A folder for each student, with notebooks named as they were handed out; or, as Canvas downloads them, files side by side:
-doeann_1234_5678_04_straight_through-2.ipynb is Canvas's user 1234, and her second try.
+A folder for each student, with notebooks named as they were handed out; or, as Canvas downloads them, files side by
+side: doeann_1234_5678_04_straight_through-2.ipynb is Canvas's user 1234, and her second try.
 """
 
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -14,7 +15,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from course_lib.grade.finding import printable
+
 MOST_FILE, MOST_CODE = 2**25, 2**20  # bytes of a notebook, characters of its code
+MOST_FILES, MOST_DEPTH = 10_000, 10  # files and folders of a student, folders in each other
 MOST_CELLS, MOST_TAGS, MOST_BRACKETS = 2000, 20, 500_000  # brackets open lists and dictionaries, 60 bytes or more each
 PASSED_OVER = {"__MACOSX", ".ipynb_checkpoints", ".git"}
 
@@ -62,47 +66,91 @@ class Student:
 
 def students_in(folder: Path, leave_out: Path) -> list[Student]:
     """Whoever has a folder in it, whatever it is called, or a file as Canvas names them. `OSError` where it cannot be
-    read."""
-    found: dict[str, Student] = {}
-    for name in sorted(os.listdir(folder)):
-        place, canvas = folder / name, FROM_CANVAS.fullmatch(name)
-        if name in PASSED_OVER or place.resolve() == leave_out.resolve():
+    read. What a student packed is looked at without following links, and only so far: see `files_below`."""
+    students: dict[str, Student] = {}
+    left_out = {os.path.realpath(leave_out), os.path.join(os.path.realpath(leave_out.parent), leave_out.name)}
+    for entry in _entries(folder):
+        canvas = FROM_CANVAS.fullmatch(entry.name)
+        if entry.name in PASSED_OVER or os.path.join(os.path.realpath(folder), entry.name) in left_out:
             continue
-        if place.is_dir():
-            student = found.setdefault(name, Student(name))
-            try:
-                for file in sorted(os.listdir(place)):
-                    canvas = FROM_CANVAS.fullmatch(file)
-                    student.add(canvas["name"] if canvas else file, place / file)
-            except OSError as error:
-                student.problem = f"the folder cannot be read: {error.strerror}"
+        if entry.is_dir(follow_symlinks=False):
+            student = students.setdefault(entry.name, Student(entry.name))
+            _add_files(student, Path(entry.path))
         elif canvas:
             who = f"{canvas['who']}_{canvas['user']}"
-            student = found.setdefault(who, Student(who))
-            student.add(canvas["name"], place)
+            student = students.setdefault(who, Student(who))
+            student.add(canvas["name"], Path(entry.path))
             if canvas["late"]:
-                student.notes.append(f"{shown(canvas['name'])}: late, says Canvas")
-    return list(found.values())
+                student.notes.append(f"{printable(canvas['name'])}: late, says Canvas")
+        elif entry.is_symlink():
+            students[entry.name] = Student(entry.name, problem="it is a link, not a folder")
+    return list(students.values())
+
+
+def _add_files(student: Student, folder: Path) -> None:
+    """Those of the folder itself, and the names of folders in which a notebook lies deeper."""
+    try:
+        paths, problem = files_below(folder)
+    except OSError as error:
+        student.problem = f"the folder cannot be read: {error.strerror}"
+        return
+    for path in paths:
+        name, *deeper = path.relative_to(folder).parts
+        if not deeper:
+            canvas = FROM_CANVAS.fullmatch(name)
+            student.add(canvas["name"] if canvas else name, path)
+        elif path.suffix == ".ipynb" and f"{name}/..." not in student.strange:
+            student.strange.append(f"{name}/...")
+    if problem:
+        student.notes.append(problem)
+
+
+def files_below(folder: Path) -> tuple[list[Path], str]:
+    """Whatever is no folder, or has a notebook's name, without following links; and what kept the rest from being
+    looked at, in words. `OSError` where the folder itself cannot be read."""
+    paths, problem, folders = [], "", [(0, folder)]
+    for depth, place in folders:  # which grows meanwhile
+        try:
+            entries = _entries(place, MOST_FILES if depth else None)
+        except OSError as error:
+            if place == folder:
+                raise
+            problem = f"{printable(os.path.basename(place))} cannot be read: {error.strerror}"
+            continue
+        for entry in entries:
+            if depth and len(paths) + len(folders) >= MOST_FILES:  # its own files are all looked at
+                return paths, f"{MOST_FILES:,} files and folders are in it or more; the rest was not looked at"
+            if entry.name.endswith(".ipynb") or not entry.is_dir(follow_symlinks=False):
+                paths.append(Path(entry.path))
+            elif depth == MOST_DEPTH:
+                problem = f"folders in it lie more than {MOST_DEPTH} deep; the rest was not looked at"
+            elif entry.name not in PASSED_OVER:
+                folders.append((depth + 1, entry.path))
+    return paths, problem
+
+
+def _entries(folder, most: int | None = None) -> list[os.DirEntry]:
+    with os.scandir(folder) as entries:
+        return sorted(itertools.islice(entries, most), key=lambda entry: entry.name)
 
 
 def name_unknown_files(students: Iterable[Student], lessons: Iterable[str]) -> None:
-    """Notes each notebook whose name is no exercise's, and those that lie deeper: work that would be lost in silence."""
+    """Notes each notebook whose name is no exercise's, or that lies deeper: work that would be lost in silence."""
     known = {f"{lesson}.ipynb" for lesson in lessons}
     for student in students:
-        for name, path in sorted(student.files.items()):
+        for name in student.files:
             copied = A_COPY.fullmatch(name)
             if name.endswith(".ipynb") and name not in known and not (copied and f"{copied[1]}.ipynb" in known):
                 student.strange.append(name)
-            elif name not in PASSED_OVER and path.is_dir() and next(path.rglob("*.ipynb"), None):
-                student.strange.append(f"{name}/...")
         if student.strange:
-            student.notes.append(f"not graded, as no exercise has this name: {', '.join(map(shown, student.strange))}")
+            names = ", ".join(map(printable, sorted(student.strange)))
+            student.notes.append(f"not graded, as no exercise has this name: {names}")
 
 
 def unused_files(folder: Path) -> list[str]:
     """What lies beside the students' folders and is nobody's."""
-    names = sorted(os.listdir(folder))
-    return [n for n in names if not ((folder / n).is_dir() or FROM_CANVAS.fullmatch(n) or n.startswith("."))]
+    files = [entry.name for entry in _entries(folder) if entry.is_file(follow_symlinks=False)]
+    return [name for name in files if not (FROM_CANVAS.fullmatch(name) or name.startswith("."))]
 
 
 def read(student: Student, lesson: str, stamps: bool = False) -> Notebook:
@@ -111,7 +159,7 @@ def read(student: Student, lesson: str, stamps: bool = False) -> Notebook:
         return Notebook(student.name, lesson, problem=student.problem)
     path = student.files.get(f"{lesson}.ipynb")
     if path is None and student.strange:  # perhaps it is that: somebody has to look, and there is no zero meanwhile
-        names = ", ".join(map(shown, student.strange))
+        names = ", ".join(map(printable, student.strange))
         return Notebook(student.name, lesson, problem=f"no {lesson}.ipynb was handed in; is it one of {names}?")
     if path is None:
         return Notebook(student.name, lesson, there=False, problem=f"no {lesson}.ipynb was handed in")
@@ -126,11 +174,6 @@ def read(student: Student, lesson: str, stamps: bool = False) -> Notebook:
     digest = hashlib.sha256(data).hexdigest()[:16]
     handed_in = (_stamp(student) if stamps else None) or changed
     return Notebook(student.name, lesson, tuple(cells), digest, handed_in=handed_in)
-
-
-def shown(text: str) -> str:
-    """A stranger's text for a report: printable, without what a terminal or a table would act upon."""
-    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 
 def _regular_file(path: Path) -> tuple[bytes, datetime]:
@@ -194,6 +237,6 @@ def _stamp(student: Student) -> datetime | None:
         text = _regular_file(student.files["timestamp.txt"])[0][:100].decode().strip().removesuffix("UTC").strip()
         when = datetime.fromisoformat(text)
     except (OSError, ValueError) as error:
-        student.notes.append(f"timestamp.txt is no time: {shown(str(error))}")
+        student.notes.append(f"timestamp.txt is no time: {printable(str(error))}")
         return None
     return when if when.tzinfo else when.replace(tzinfo=UTC)

@@ -1,0 +1,127 @@
+"""What the command does once torch is there: reads the settings and the folder, grades the class, writes the tables."""
+
+import sys
+from pathlib import Path
+
+import torch
+
+from course_lib.grade import reports, sandbox, settings, submissions
+from course_lib.grade.classroom import Classroom
+from course_lib.grade.examiner import MEMORY, Examiner, WeighedApart
+from course_lib.grade.finding import printable
+from course_lib.grade.journal import InUse, Journal
+from course_lib.grade.sandbox import Sandbox
+
+
+def grade(options, sandboxes: list[Sandbox]) -> int:
+    """-> the exit status, as `__main__.main`. `NoSandbox` where the first does not start: nothing is graded then."""
+    torch.set_num_threads(1)  # toys are judged faster so, and who has threads cannot be forked
+    try:
+        chosen = settings.load(options.settings)
+        lessons = _lessons(chosen, options.exercise)
+        for needed in filter(None, (options.submissions, options.canvas)):
+            if not Path(needed).exists():
+                raise ValueError(f"there is no {needed}")
+        canvas = (
+            reports.Roster(Path(options.canvas) if options.canvas else None) if options.canvas is not None else None
+        )
+        students = submissions.students_in(options.submissions, leave_out=options.out)
+        if not students:
+            wanted = f"{options.submissions}/<student>/<NN_topic>.ipynb"
+            raise ValueError(f"{options.submissions} holds no student's folder; wanted {wanted}")
+        submissions.name_unknown_files(students, chosen.lessons())
+        lessons = _handed_out(chosen, students) if lessons is None else lessons
+        work = [(student, lesson, chosen.lessons()[lesson]) for student in students for lesson in lessons]
+        names = [name for lesson in lessons for name in chosen.lessons()[lesson]]
+        if any(chosen.exercises[name].slow for name in names):
+            for one in sandboxes:
+                one.modules = sandbox.TRAINING
+        sandboxes[0].start()
+        journal = Journal(options.out, chosen.fingerprint())
+    except (ValueError, OSError, InUse) as error:  # BadSettings is a ValueError
+        print(f"nothing was graded: {error}", file=sys.stderr)
+        return 2
+    memory = MEMORY if options.memory is None else options.memory << 20
+    examiner = Examiner(chosen.exercises, journal.seed, options.timeout, memory)
+    scales = [WeighedApart(examiner) if sys.platform == "linux" else examiner.weigh for _ in sandboxes]
+    classroom = Classroom(work, examiner, journal, chosen.stamps)
+    finished = classroom.grade(sandboxes, scales)
+    if classroom.fault:
+        done = f"stopped after {classroom.verdicts} verdicts"
+        print(f"{done}: {journal.path} cannot be written: {classroom.fault}", file=sys.stderr)
+        return 1
+    if not finished:
+        kept = f"{journal.path} keeps {classroom.verdicts} verdicts"
+        print(f"stopped; {kept}, and the same command goes on from there", file=sys.stderr)
+        return 130
+    rows = [_row(student, lessons, chosen, classroom) for student in students]
+    journal.close()
+    try:
+        reports.write_all(options.out, rows, canvas, options.nbgrader)
+    except OSError as error:
+        again = f"all is graded, but {options.out} cannot be written: {error}; the same command tries again"
+        print(again, file=sys.stderr)
+        return 1
+    print(_summary(classroom, options.out))
+    for line in _to_look_at(options.submissions, rows, canvas):
+        print(f"look at: {line}", file=sys.stderr)
+    return 0
+
+
+def _lessons(chosen: settings.Settings, names: list[str] | None) -> list[str] | None:
+    """The lessons that --exercise names, by their whole name or their number; None where it names none."""
+    if not names:
+        return None
+    there, lessons = list(chosen.lessons()), set()
+    for name in names:
+        wanted = name.removesuffix(".ipynb")
+        fits = {lesson for lesson in there if wanted in (lesson, lesson.split("_")[0])}
+        if not fits:
+            raise ValueError(f"there is no exercise {name!r} with points; there are {', '.join(there)}")
+        lessons |= fits
+    return sorted(lessons)
+
+
+def _handed_out(chosen: settings.Settings, students: list[submissions.Student]) -> list[str]:
+    """What the settings give points, and what anybody handed in."""
+    files = {name for student in students for name in student.files}
+    lessons = [lesson for lesson in chosen.lessons() if f"{lesson}.ipynb" in files or lesson in chosen.named]
+    if not lessons:
+        wanted = ", ".join(f"{lesson}.ipynb" for lesson in list(chosen.lessons())[:3])
+        raise ValueError(f"no folder holds a notebook with the name of an exercise ({wanted}, ...)")
+    return lessons
+
+
+def _row(student: submissions.Student, lessons: list[str], chosen: settings.Settings, room: Classroom) -> reports.Row:
+    marks = []
+    for lesson in lessons:
+        notebook, findings = room.findings[student.name, lesson]
+        points = {name: chosen.points[name] for name in chosen.lessons()[lesson]}
+        lost = chosen.lost_by(student.name, lesson, notebook.handed_in)
+        due = chosen.due.get(lesson, chosen.due.get(""))
+        marks.append(reports.Mark(lesson, findings, points, lost, notebook.handed_in, chosen.partial_credit, due))
+    return reports.Row(student.name, marks, list(dict.fromkeys(student.notes)))
+
+
+def _to_look_at(folder: Path, rows: list[reports.Row], canvas: reports.Roster | None):
+    """What is in the tables too, and must not be overlooked."""
+    for row in rows:
+        lessons = [mark.lesson for mark in row.marks if not mark.graded]
+        if lessons:
+            why = next(f.rows[0][1] for m in row.marks for f in m.findings if f.verdict == "not_graded")
+            yield f"{printable(row.student)}, not graded: {', '.join(lessons)} ({why})"
+    if unused := submissions.unused_files(folder):
+        yield f"nobody's file in {folder}: {', '.join(map(printable, unused))}"
+    if canvas and canvas.lines and canvas.unknown:
+        yield f"not in the gradebook exported from Canvas: {', '.join(map(printable, canvas.unknown))}"
+
+
+def _summary(room: Classroom, out: Path) -> str:
+    counts: dict[str, int] = {}
+    for _, findings in room.findings.values():
+        for finding in findings:
+            counts[finding.verdict] = counts.get(finding.verdict, 0) + 1
+    verdicts = ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items(), key=lambda item: -item[1]))
+    known = f", {room.known} of them known before" if room.known else ""
+    students = len({student for student, _ in room.findings})
+    return f"{students} students, {sum(counts.values())} answers{known}: {verdicts}\n{out / 'gradebook.csv'}"
