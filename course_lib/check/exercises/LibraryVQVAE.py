@@ -40,13 +40,14 @@ class LibraryVQVAE(nn.Module):
         self.decoder = nn.Sequential(
             nn.Linear(size, 300), nn.LeakyReLU(), nn.Linear(300, 300), nn.LeakyReLU(), nn.Linear(300, input_dim)
         )
+        self.decoder.append(nn.Sigmoid())  # pixels lie in [0, 1]
         ### END SOLUTION
 
     def forward(self, x):
         ### BEGIN SOLUTION
         latents = self.encoder(x).unflatten(1, self.shape)  # (B, L, D)
         quantized, codes, loss = self.vq(latents)  # (B, L, D), (B, L), ()
-        return self.decoder(quantized.flatten(1)).sigmoid(), codes, loss
+        return self.decoder(quantized.flatten(1)), codes, loss
         ### END SOLUTION
 
 
@@ -215,9 +216,9 @@ self.vq(latents) -> self.vq(latents, freeze_codebook=True)  # mutation
 quantized.flatten(1) -> latents.flatten(1)
     the decoder gets the encoder's output and can go around the codebook: with one single code for everything, its
     images still differ
-.sigmoid() ->
+self.decoder.append(nn.Sigmoid()) ->
     pixels leave [0, 1]: what should the decoder's last step be?
-.sigmoid() -> .softmax(1)  # mutation
+nn.Sigmoid() -> nn.Softmax(1)  # mutation
     softmax makes the pixels of an image add up to 1: each pixel by itself is to lie between 0 and 1
 .unflatten(1, self.shape) -> .reshape(self.shape[0], len(x), self.shape[1]).transpose(0, 1)  # zoo 4
     numbers of different images are mixed: the encoder gives one row for each image, so the batch axis is the first one
@@ -228,16 +229,16 @@ self.shape = latents_per_image, vector_dim -> self.shape = vector_dim, latents_p
 dim=vector_dim -> dim=size
 .unflatten(1, self.shape) ->
     the whole image became one vector with one code: cut the encoder's row into latents_per_image vectors first
-return self.decoder(quantized.flatten(1)).sigmoid(), codes.flatten(), loss
+return self.decoder(quantized.flatten(1)), codes.flatten(), loss
     codes have one row for each image, (B, L); these are flat
-return self.decoder(quantized.flatten(1)).sigmoid(), codes
+return self.decoder(quantized.flatten(1)), codes
     two results came: the layer's loss is missing
-return self.decoder(quantized.flatten(1)).sigmoid(), codes, x.new_zeros(())
+return self.decoder(quantized.flatten(1)), codes, x.new_zeros(())
     the loss does not come from the layer: nobody holds the encoder to its codes
-return self.decoder(quantized.flatten(1)).sigmoid(), codes, loss.detach()
+return self.decoder(quantized.flatten(1)), codes, loss.detach()
     no gradient comes from the loss: its graph was cut, or its weight is 0
-return self.decoder(quantized.flatten(1)).sigmoid() -> x_ = self.decoder(quantized.flatten(1)).sigmoid()\nreturn x_
-return x_, codes, loss + F.mse_loss(x_, x)
+return self.decoder(quantized.flatten(1)) -> y = self.decoder(quantized.flatten(1))\nreturn y
+return y, codes, loss + F.mse_loss(y, x)
     the loss holds more than the layer's: the reconstruction error is added by the training step, not by the model
 return x, codes, loss
     this is x, not a reconstruction: which variable does the return line name?
@@ -249,9 +250,9 @@ quantized.flatten(1) -> self.vq.codebook[codes].flatten(1)  # zoo 25
 self.vq = VectorQuantize( -> self.options = dict(
 self.vq(latents) -> VectorQuantize(**self.options).to(x.device).train(self.training)(latents)
     the model keeps no codebook: a layer made in forward starts anew with each batch
-return self.decoder(quantized.flatten(1)).sigmoid(), loss, codes
+return self.decoder(quantized.flatten(1)), loss, codes
     codes and loss have changed places: reconstruction, codes, loss is the order
-return codes, self.decoder(quantized.flatten(1)).sigmoid(), loss
+return codes, self.decoder(quantized.flatten(1)), loss
     codes and reconstruction have changed places: reconstruction, codes, loss is the order
 return quantized, codes, loss
     these are the quantised vectors: they have not been through the decoder yet
