@@ -24,7 +24,6 @@ import math
 import sys
 import tomllib
 import traceback
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -99,10 +98,10 @@ def load(path: Path | None) -> Settings:
     )
     exercises = dict(EXERCISES)
     for file in private:
-        for exercise in _exercises_of(file):
-            if exercise.name in exercises:
-                raise BadSettings(f"{file}: there is an exercise {exercise.name} already; a name belongs to one answer")
-            exercises[exercise.name] = exercise
+        exercise = _exercise_of(file)
+        if exercise.name in exercises:
+            raise BadSettings(f"{file}: there is an exercise {exercise.name} already; a name belongs to one answer")
+        exercises[exercise.name] = exercise
     late = table.get("late", {})
     _known(path, "[late]", late, {"due", "stamps", "grace_minutes", "lost_per_day", "most_lost", "extra_days"})
     due = late.get("due", {})
@@ -140,27 +139,24 @@ def _shared_out(exercises: dict[str, Exercise], wanted: dict[str, float]) -> dic
     return points
 
 
-def _exercises_of(path: Path) -> Iterable[Exercise]:
+def _exercise_of(path: Path) -> Exercise:
+    """Of a private file, tried out."""
     name = f"private_{path.stem}"
     try:
         spec = importlib.util.spec_from_file_location(name, path)
         module = sys.modules[name] = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
-        exercises = list(module.EXERCISES)
+        exercise = module.EXERCISE
     except Exception as error:
         line = next(
             (frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)), None
         )
         where = f"line {line}: " if line else ""
-        raise BadSettings(f"{path} gives no list EXERCISES: {where}{type(error).__name__}: {error}") from error
-    for exercise in exercises:
-        if isinstance(exercise, Exercise):
-            _try_out(path, exercise)
-        else:
-            raise BadSettings(
-                f"{path}: EXERCISES holds {type(exercise).__name__}; wanted course_lib.check.judge.Exercise"
-            )
-    return exercises
+        raise BadSettings(f"{path} gives no EXERCISE: {where}{type(error).__name__}: {error}") from error
+    if not isinstance(exercise, Exercise):
+        raise BadSettings(f"{path}: EXERCISE is {type(exercise).__name__}; wanted what `author.exercise` gives")
+    _try_out(path, exercise)
+    return exercise
 
 
 def _try_out(path: Path, exercise: Exercise) -> None:
