@@ -16,6 +16,7 @@ pytest.importorskip("nbgrader", reason="nbgrader is not installed: pip install '
 
 from nbgrader.nbgraderformat import SCHEMA_VERSION, MetadataValidator
 
+pytestmark = pytest.mark.slow
 PROJECT = Path(__file__).parent.parent
 SOLUTIONS = sorted((PROJECT / "solutions").glob("*.ipynb"))
 KINDS = (
