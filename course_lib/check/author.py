@@ -34,9 +34,9 @@ import torch
 from torch import Generator, Tensor
 
 from course_lib.check.judge import Exercise, Mistake, Observation
-from course_lib.check.observe import Call, Seed
+from course_lib.check.observe import Call, Seed, pattern
 
-__all__ = ["SPATIAL", "Call", "Observation", "Seed", "exercise", "normal", "number", "scattered", "whole"]
+__all__ = ["SPATIAL", "Call", "Observation", "Seed", "exercise", "normal", "number", "pattern", "scattered", "whole"]
 
 MARKER = re.compile(r"^ *### (BEGIN|END) SOLUTION\n?", re.MULTILINE)
 DOCSTRING = re.compile(r'"""(.|\n)*?"""')  # what it says is no part of the program

@@ -225,11 +225,11 @@ def _built(answer, call: Call, seen: Observation):
         for index, parameter in enumerate(module.parameters()):
             earlier = sum(other.shape == parameter.shape for other in list(module.parameters())[:index])
             with torch.no_grad():
-                parameter.copy_(_pattern(parameter.shape, earlier))
+                parameter.copy_(pattern(parameter.shape, earlier))
     return module.train(call.training)
 
 
-def _pattern(shape, salt: int = 0) -> Tensor:
+def pattern(shape, salt: int = 0) -> Tensor:
     """Numbers of order 1 that depend on a shape alone."""
     generator = torch.Generator().manual_seed(hash((tuple(shape), salt)) % 2**31)
     return torch.randn(shape, generator=generator)
@@ -326,7 +326,7 @@ def _write_gradients(result, args: list, function, call: Call, seen: Observation
         heard = {target: tensor for target, tensor in targets.items() if tensor.requires_grad}
         gradients = [None] * len(heard)
         if value.requires_grad and heard:
-            total = (value * _pattern(value.shape).to(value)).sum() if value.ndim else value
+            total = (value * pattern(value.shape).to(value)).sum() if value.ndim else value
             gradients = torch.autograd.grad(total, list(heard.values()), retain_graph=True, allow_unused=True)
         for (target, tensor), gradient in zip(heard.items(), gradients):
             gradient = torch.zeros_like(tensor) if gradient is None else gradient.to_dense()

@@ -4,8 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
-from course_lib.check.author import Call, Observation, exercise, normal, scattered
-from course_lib.check.observe import _pattern
+from course_lib.check.author import Call, Observation, exercise, normal, pattern, scattered
 
 
 class VectorQuantize(nn.Module):
@@ -60,7 +59,7 @@ def draw(generator: Generator) -> list[Call]:
 
 def away_from_borders(generator: Generator, x: Tensor, codebook_size: int) -> Tensor:
     """Draws those vectors anew that lie almost as near to a second code: there, rounding would decide."""
-    codebook = _pattern((codebook_size, x.shape[-1])).double()  # what `observe` fills the parameter with
+    codebook = pattern((codebook_size, x.shape[-1])).double()  # what `observe` fills the parameter with
     while codebook_size > 1:
         distances = (x.double().unsqueeze(-2) - codebook).square().sum(-1)  # (..., K)
         nearest, second = distances.topk(2, dim=-1, largest=False).values.unbind(-1)  # (...)
