@@ -21,7 +21,7 @@ GROUP = 64  # scores whose lowest is found together
 def nearest(flat: Tensor, codebook: Tensor, exact: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
     """(N, D), (K, D) of one dtype -> (N,) int64. `exact` gives the same, slowly, for the rows that are hard to tell."""
     missing = -len(codebook) % GROUP  # codes that fill the last group, infinitely far away
-    right = F.pad(codebook, (0, 0, 0, missing)).T  # (D, K rounded up)
+    right = F.pad(codebook, (0, 0, 0, missing)).T.contiguous()  # (D, K rounded up)
     lengths = F.pad(codebook.square().sum(dim=1), (0, missing), value=float("inf"))  # |e|^2, (K rounded up,)
     rows = max(LEAST_ROWS, SCORES_AT_ONCE.get(flat.device.type, 2**24) // len(lengths))
     buffer = flat.new_empty(min(rows, len(flat)), len(lengths))  # written anew for each block
