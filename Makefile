@@ -69,7 +69,7 @@ gradescope: $(READY) ## build the autograder for Gradescope: make gradescope EXE
 	    $(if $(SETTINGS),--settings "$(SETTINGS)")
 
 bench: export OMP_WAIT_POLICY = ACTIVE# it wants the machine to itself
-bench: $(READY) $(NBGRADER) ## measure layer, search, training and grader, some 25 minutes on two cores, into benchmarks/RESULTS.md
+bench: $(READY) $(NBGRADER) ## measure layer, search, training and grader, some 15 minutes on two cores, into benchmarks/RESULTS.md
 	@"$(UV)" pip install --quiet --python .venv --constraint requirements.lock --editable ".[bench]" \
 	    || echo "faiss cannot be installed here; its rows are left out"
 	$(BIN)/python -m benchmarks.run
