@@ -1,6 +1,6 @@
 """The checks' own machinery, on made-up exercises: what a learner is told, what is kept, and what no answer can break.
 
-Which answers the real checks take and refuse is for test_proof.py and test_exercises.py.
+Which answers the real checks take and refuse is for proof/test_proof.py and test_exercises.py.
 """
 
 import dataclasses

@@ -104,14 +104,14 @@ def test_both_ranks_end_with_the_same_to_the_last_bit(ends):
 
 
 def test_torchrun_trains_the_model_that_one_process_trains(tmp_path):
-    arguments = ["-m", "course_lib.recipes", "--updates", "2", "--batch-size", "16", "--data"]
+    arguments = ["-m", "course_lib.recipes", "--updates", "3", "--batch-size", "16", "--evaluate-every", "2", "--data"]
     results = []
     for start in (ALONE, TWO):
         out = ran(*start, *arguments, tmp_path, "--checkpoint", tmp_path / f"{len(start)}.pt")
         results.append(json.loads(out.strip().splitlines()[-1]))
     one, two = results
-    assert (one["ranks"], two["ranks"], one["updates"], one["data"]) == (1, 2, 2, "sample")
-    assert [look["update"] for look in one["looks"]] == [2]
+    assert (one["ranks"], two["ranks"], one["updates"], one["data"]) == (1, 2, 3, "sample")
+    assert [look["update"] for look in one["looks"]] == [2, 3]
     assert two["nmse"] == pytest.approx(one["nmse"], rel=1e-3) and two["perplexity"] == pytest.approx(
         one["perplexity"], rel=0.05
     )

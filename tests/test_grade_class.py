@@ -111,7 +111,7 @@ def as_handed_in(source: str) -> str:
 
 
 # what tests in other processes make meanwhile: Jupyter kernels, torchrun, pytest and hypothesis themselves
-OTHERS = re.compile(r"/(tmp\w{8}(\.json)?|torchelastic_\w+|pytest-of-\w+|\.pytest_cache|\.hypothesis|build|progress)$")
+OTHERS = re.compile(r"/(tmp\w{8}\.json|torchelastic_\w+|\.pytest_cache|\.hypothesis)$")
 
 
 def files_there() -> set[str]:
