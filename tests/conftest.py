@@ -1,0 +1,65 @@
+"""A real browser for the tests that need one: the system's Chromium, told by Playwright what to do."""
+
+import os
+import shutil
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """Where there is none, the test is skipped and says so; in CI it fails."""
+    path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
+    if path is None:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(
+            f"no Chromium (looked for $CHROMIUM, {', '.join(NAMES)}): what happens in a browser is not tested"
+        )
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(chromium, tmp_path):
+    """`with visit(page, width=390, dark=True) as page`: a page that must ask for nothing elsewhere and report no error.
+
+    page: a file, an address, or HTML.
+    """
+
+    @contextmanager
+    def visiting(what: Path | str, width: int = 1280, height: int = 900, dark: bool = False, **options):
+        if isinstance(what, str) and what.lstrip().startswith("<"):
+            file = tmp_path / f"page{len(list(tmp_path.glob('page*.html')))}.html"
+            file.write_text(what, encoding="utf-8")
+            what = file
+        address = what if isinstance(what, str) else what.resolve().as_uri()
+        context = chromium.new_context(
+            viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light",
+            has_touch=width < 600, **options,
+        )  # fmt: skip
+        page, faults = context.new_page(), []
+        home = address.split("?")[0].split("#")[0] if address.startswith("file:") else address
+        page.on("console", lambda message: message.type == "error" and faults.append(message.text))
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.on("request", lambda request: _leaves(request.url, home) and faults.append(f"asked for {request.url}"))
+        try:
+            page.goto(address)
+            yield page
+            assert not faults, faults
+        finally:
+            context.close()
+
+    return visiting
+
+
+def _leaves(url: str, home: str) -> bool:
+    if home.startswith("file:"):
+        return not url.startswith(("file:", "data:", "blob:"))
+    return not url.startswith((home.split("/", 3)[0] + "//" + home.split("/")[2], "data:", "blob:", "ws:"))
