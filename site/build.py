@@ -4,10 +4,8 @@ The site takes the place of the old one as a whole, or not at all: a warning is 
 """
 
 import argparse
-import os
 import signal
 import sys
-from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 

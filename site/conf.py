@@ -1,6 +1,5 @@
 """How Sphinx writes the site; `build.py` stages the sources and calls it."""
 
-import os
 import sys
 from pathlib import Path
 
@@ -41,9 +40,10 @@ html_static_path = ["static"]
 templates_path = ["templates"]
 html_css_files = ["course.css"]
 html_copy_source = False
+html_context = {"default_mode": "auto"}
 html_show_copyright = False
 html_theme_options = {
-    "home_page_in_toc": True,
+    "logo": {"text": project, "alt_text": ""},
     "use_download_button": False,
     "use_fullscreen_button": False,
     "show_toc_level": 2,

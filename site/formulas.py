@@ -79,8 +79,9 @@ def _in_raw_html(app, doctree) -> None:
     """The formula in a <summary>, which is HTML to Markdown, is a formula too. What a cell gave is left alone."""
     for raw in doctree.findall(nodes.raw):
         if not any(node.get("nb_element") == "cell_code_output" for node in _ancestors(raw)):
-            html = re.sub(r"\$([^$\n]+)\$", lambda tex: _written(unescape(tex[1]), "inline", raw), raw.astext())
-            raw.children = [nodes.Text(html)]
+            pieces = re.split(r"\$([^$\n]+)\$", raw.astext())
+            pieces[1::2] = [_written(unescape(tex), "inline", raw) for tex in pieces[1::2]]
+            raw.children = [nodes.Text("".join(pieces))]
 
 
 def _ancestors(node):

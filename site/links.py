@@ -1,4 +1,4 @@
-"""Links as the notebooks write them: to headings by JupyterLab's anchors, and to files that are no pages of the site."""
+"""Links as the notebooks write them: to headings by JupyterLab's anchors, and to files that are not on the site."""
 
 import os
 from pathlib import Path
@@ -8,7 +8,7 @@ from sphinx import addnodes
 
 
 def anchor(heading: str) -> str:
-    """The anchor that JupyterLab gives a heading, so that one link serves notebook and page: 'The whole', 'The-whole'."""
+    """'Where we are' -> 'Where-we-are': JupyterLab's anchor, so that one link serves notebook and page."""
     return heading.strip().replace(" ", "-")
 
 

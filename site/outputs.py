@@ -1,4 +1,4 @@
-"""What a cell gave, as a page shows it: pictures as files with their words, widgets as widgets, progress bars at rest."""
+"""What a cell gave, as a page shows it: pictures as files, with their words; widgets; progress bars at rest."""
 
 import base64
 import re
@@ -16,7 +16,7 @@ _ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 
 
 def prepare(notebook: NotebookNode, name: str, figures: Path) -> None:
-    """Rewrites the notebook's outputs in place; pictures go into the folder `figures`, which a page finds at ../figures."""
+    """Rewrites the notebook's outputs in place. Pictures go into the folder `figures`, ../figures to a page."""
     for number, cell in enumerate(notebook.cells):
         if cell.cell_type == "code":
             cell.outputs = coalesce_streams(cell.outputs)

@@ -64,7 +64,7 @@ class Page:
 
 
 def read(folder: Path) -> list[Page]:
-    """The notebooks NN_topic.ipynb of a folder in the order of their numbers. SystemExit for one that cannot be read."""
+    """The notebooks NN_topic.ipynb of a folder in the order of their numbers; SystemExit names an unreadable one."""
     pages = []
     for path in sorted(folder.glob("[0-9][0-9]_*.ipynb")):
         try:
@@ -89,6 +89,8 @@ def stage(project: Path, notebooks: Path, folder: Path, figures: Path) -> list[P
     documents = [f"docs/{name}" for name in DOCUMENTS if (project / "docs" / f"{name}.md").exists()]
     for document in documents:
         _write(folder / f"{document}.md", (project / f"{document}.md").read_text(encoding="utf-8"))
+    if (project / "docs" / "preview.png").exists():
+        shutil.copy(project / "docs" / "preview.png", folder / "docs")
     if (project / "course_lib").exists():
         shutil.copytree(HERE / "reference", folder / "reference")
     parts = {
@@ -102,7 +104,8 @@ def stage(project: Path, notebooks: Path, folder: Path, figures: Path) -> list[P
         (HERE / "index.md.j2").read_text(encoding="utf-8")
     )
     seen = _what_you_will_see(readme.read_text(encoding="utf-8") if readme.exists() else "")
-    _write(folder / "index.md", template.render(lessons=lessons, exercises=exercises, parts=parts, seen=seen))
+    index = template.render(lessons=lessons, exercises=exercises, parts=parts, seen=seen, touch="", first=None)
+    _write(folder / "index.md", index)
     return lessons
 
 
