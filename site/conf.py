@@ -1,5 +1,6 @@
 """How Sphinx writes the site; `build.py` stages the sources and calls it."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -10,7 +11,7 @@ language = "en"
 nitpicky = True
 extensions = [
     "myst_nb", "sphinx.ext.autodoc", "sphinx.ext.viewcode", "sphinx_copybutton", "sphinx_design",
-    "formulas", "links", "docstrings",
+    "formulas", "links", "docstrings", "widget_scripts",
 ]  # fmt: skip
 
 # Notebooks and Markdown
@@ -27,6 +28,8 @@ html_math_renderer = "mathml"
 # The reference
 autodoc_member_order = "bysource"
 autodoc_inherit_docstrings = False
+add_module_names = False
+toc_object_entries_show_parents = "hide"
 autodoc_default_options = {"members": True, "inherited-members": "Module"}
 python_maximum_signature_line_length = 88
 python_use_unqualified_type_names = True
@@ -39,6 +42,7 @@ html_logo = html_favicon = "static/logo.svg"
 html_static_path = ["static"]
 templates_path = ["templates"]
 html_css_files = ["course.css"]
+html_js_files = ["course.js"]
 html_copy_source = False
 html_context = {"default_mode": "auto"}
 html_show_copyright = False
@@ -50,3 +54,18 @@ html_theme_options = {
     "pygments_light_style": "a11y-high-contrast-light",
     "pygments_dark_style": "a11y-high-contrast-dark",
 }
+
+# COURSE_URL is the repository's address, COURSE_HUB a JupyterHub's: with the first, pages can be opened in a service.
+if repository := os.environ.get("COURSE_URL", "").rstrip("/"):
+    branch = os.environ.get("COURSE_BRANCH", "main")
+    course_repository = f"{repository}/blob/{branch}"
+    html_theme_options |= {
+        "repository_url": repository,
+        "repository_branch": branch,
+        "use_repository_button": True,
+        "launch_buttons": {
+            "colab_url": "https://colab.research.google.com",
+            "binderhub_url": "https://mybinder.org",
+            "jupyterhub_url": os.environ.get("COURSE_HUB", ""),
+        },
+    }
