@@ -97,7 +97,7 @@ def stage(project: Path, notebooks: Path, folder: Path, figures: Path) -> list[P
     documents = [f"docs/{name}" for name in DOCUMENTS if (project / "docs" / f"{name}.md").exists()]
     for document in documents:
         _write(folder / f"{document}.md", (project / f"{document}.md").read_text(encoding="utf-8"))
-    if (project / "course_lib").exists():
+    if project == HERE.parent:
         shutil.copytree(HERE / "reference", folder / "reference")
     parts = {
         "Lessons": [f"notebooks/{page.path.stem}" for page in lessons],
@@ -113,7 +113,7 @@ def stage(project: Path, notebooks: Path, folder: Path, figures: Path) -> list[P
         exercises=exercises,
         parts=parts,
         seen=_what_you_will_see(project / "README.md"),
-        touch=_grid() if (project / "course_lib").exists() else "",
+        touch=_grid() if project == HERE.parent else "",
         first=_first_training(project / "build" / "first", figures),
     )
     _write(folder / "index.md", index)
@@ -126,9 +126,10 @@ def _write(file: Path, text: str) -> None:
 
 
 def _what_you_will_see(readme: Path) -> dict[str, str]:
-    """README's tables of lessons and exercises: path of a notebook -> what stands beside it, as Markdown."""
+    """README's tables of lessons and exercises: path of a notebook -> what stands beside it, as HTML."""
     text = readme.read_text(encoding="utf-8") if readme.exists() else ""
-    return dict(re.findall(r"^\| \d\d \| \[.+?\]\((.+?)\) \| (.+?) \|", text, flags=re.MULTILINE))
+    rows = re.findall(r"^\| \d\d \| \[.+?\]\((.+?)\) \| (.+?) \|", text, flags=re.MULTILINE)
+    return {path: re.sub("`(.+?)`", r"<code>\1</code>", escape(words)) for path, words in rows}
 
 
 def _grid() -> str:
@@ -167,8 +168,8 @@ def _as_page(page: Page, figures: Path) -> nbformat.NotebookNode:
     head = _facts(page) + [_box("sample", _sample(page))] * bool(page.samples)
     if stopped:
         position, where = stopped
-        told = f"This lesson stopped at {where}. The cells after it were not run."
-        cells.insert(position + 1, nbformat.v4.new_markdown_cell(_box("failure", told)))
+        told = f"This lesson stopped at {escape(where)}. The cells after it were not run."
+        cells.insert(position + 1, nbformat.v4.new_markdown_cell(_box("failure", f'<span id="stopped"></span>{told}')))
         head.append(_box("failure", f'{told} <a href="#stopped">Show it</a>'))
     if head and cells and cells[0].cell_type == "markdown":
         title, _, rest = cells[0].source.partition("\n")
