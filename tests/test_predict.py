@@ -174,6 +174,13 @@ def test_a_page_gets_the_questions_as_data(shown):
     }  # fmt: skip
 
 
+def test_data_hold_the_digits_and_words_that_are_shown(shown):
+    outcome = {"a": 8.0, "b": 123456.0, "c": 281474976710656, "d": 0.0}
+    questions = shown({}, outcome, choices={"d": [0.0, 0.25, 2.0]})._repr_mimebundle_()[MIME]["questions"]
+    assert [question["outcome"] for question in questions] == [8, 123500.0, 281474976710656, "0"]
+    assert questions[-1]["choices"] == ["0", "0.25", "2"]
+
+
 def test_infinity_is_written_as_json_knows_it(shown):
     (question,) = shown({}, {"a": math.inf})._repr_mimebundle_()[MIME]["questions"]
     assert question["kind"] == "number" and question["outcome"] == question["text"] == "inf"

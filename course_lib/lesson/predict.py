@@ -1,5 +1,6 @@
 """Predictions that wait: the learner may write a guess, the lesson computes what happens, `compare` shows both."""
 
+import json
 import math
 import tomllib
 from collections.abc import Mapping
@@ -90,13 +91,19 @@ class Question:
             return False
 
     def as_json(self) -> dict:
-        finite = isinstance(self.outcome, str) or math.isfinite(self.outcome)  # JSON has no infinity
+        """What a page needs to ask and to judge; numbers have the digits that are shown."""
+        text = _text(self.outcome)
+        if self.kind == "number":
+            outcome = json.loads(text) if math.isfinite(self.outcome) else text  # JSON has no infinity
+        else:
+            outcome = self.outcome if self.kind == "yes/no" else text
+        choices = [_text(choice) for choice in self.choices]
         return {
             "name": self.name,
             "kind": self.kind,
-            "choices": list(self.choices),
-            "outcome": self.outcome if finite else _text(self.outcome),
-            "text": _text(self.outcome),
+            "choices": choices,
+            "outcome": outcome,
+            "text": text,
             "tempting": self.tempting,
         }
 
