@@ -187,10 +187,14 @@ def test_infinity_is_written_as_json_knows_it(shown):
 
 
 def test_the_table_in_html_says_the_same_and_escapes_names(shown):
-    html = shown({"|x| < 1": True}, {"|x| < 1": False}, tempting={"|x| < 1": "a & b"})._repr_html_()
+    html = shown({"|x| < 1": True}, {"|x| < 1": False}, tempting={"|x| < 1": "a & `b`"})._repr_html_()
     assert "<td>|x| &lt; 1</td><td>yes</td><td>no</td><td>differs</td>" in html
-    assert html.endswith("</table><p>0 of 1 held.</p><p>|x| &lt; 1: a &amp; b</p>")
+    assert html.endswith("</table><p>0 of 1 held.</p><p>|x| &lt; 1: a &amp; <code>b</code></p>")
     assert "your guess" not in shown({}, {"a": True})._repr_html_()
+
+
+def test_the_line_that_jupyterlab_shows_of_a_folded_output_gives_nothing_away(shown):
+    assert shown({}, OUTCOME, choices=CHOICES)._repr_html_().splitlines()[0] == "The outcome:"
 
 
 def test_outside_a_notebook_it_prints_the_table(capsys):

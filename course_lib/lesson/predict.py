@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -153,11 +154,15 @@ class Comparison:
         return "\n".join(lines) + "".join("\n\n" + fill(words, 100) for words in (self.score, *self.notes))
 
     def _repr_html_(self) -> str:
-        """A bare table: JupyterLab, VS Code and GitHub each give it their own look, light or dark."""
+        """A bare table: JupyterLab, VS Code and GitHub each give it their own look, light or dark.
+
+        The first line tells nothing: JupyterLab shows it in place of a folded output.
+        """
         head, *rows = ([escape(value) for value in row] for row in self._table())
         body = "".join("<tr><td>" + "</td><td>".join(row) + "</td></tr>" for row in rows)
-        notes = "".join(f"<p>{escape(words)}</p>" for words in (self.score, *self.notes))
-        return f"<table><thead><tr><th>{'</th><th>'.join(head)}</th></tr></thead><tbody>{body}</tbody></table>{notes}"
+        table = f"<table><thead><tr><th>{'</th><th>'.join(head)}</th></tr></thead><tbody>{body}</tbody></table>"
+        words = "".join(f"<p>{escape(words)}</p>" for words in (self.score, *self.notes))
+        return f"The outcome:\n{table}" + re.sub("`(.+?)`", r"<code>\1</code>", words)
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
         data = {"questions": [question.as_json() for question in self.questions], "within": self.within}
