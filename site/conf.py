@@ -40,8 +40,8 @@ html_title = project
 html_logo = html_favicon = "static/logo.svg"
 html_static_path = ["static"]
 templates_path = ["templates"]
-html_css_files = ["course.css"]
-html_js_files = ["course.js"]
+html_css_files = ["course.css", "predictions.css"]
+html_js_files = ["course.js", "predictions.js"]
 html_copy_source = False
 html_context = {"default_mode": "auto"}
 html_show_copyright = False

@@ -12,6 +12,7 @@ from pathlib import Path
 import jinja2
 import nbformat
 import outputs
+import predictions
 
 from course_lib.lesson import widgets
 
@@ -162,6 +163,7 @@ def _as_page(page: Page, figures: Path) -> nbformat.NotebookNode:
     cells = page.notebook.cells
     stopped = page.stopped()
     outputs.prepare(page.notebook, page.path.stem, figures)
+    predictions.prepare(page.notebook)
     for cell in cells:
         if cell.metadata.get("jupyter", {}).get("source_hidden"):
             cell.metadata["tags"] = [*cell.metadata.get("tags", []), "hide-input"]
