@@ -4,16 +4,20 @@ The site takes the place of the old one as a whole, or not at all: a warning is 
 """
 
 import argparse
+import re
 import signal
 import sys
+from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from sphinx.cmd.build import build_main
+from sphinx.application import Sphinx
+from sphinx.util.docutils import docutils_namespace, patch_docutils
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 import check  # noqa: E402
+import outputs  # noqa: E402
 import stage  # noqa: E402
 
 MARKS = ("vq-course site", "course_lib.pages")  # a folder that may be replaced has one in its index.html
@@ -29,11 +33,9 @@ def build(project: Path, notebooks: Path, out: Path) -> list[stage.Page]:
     with TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as temporary:
         sources, pages, old = (Path(temporary, name) for name in ("sources", "new", "old"))
         lessons = stage.stage(project, notebooks, sources, pages / "figures")
-        settings = ["-c", str(HERE), "-D", f"course_project={project}", "-d", f"{temporary}/doctrees"]
-        if build_main(["-q", "-W", "--keep-going", "-b", "html", *settings, str(sources), str(pages)]):
-            raise SystemExit(f"the site was not written; {out} is as it was")
-        if broken := check.broken_links(pages):
-            raise SystemExit("\n".join([*broken, f"the site was not written; {out} is as it was"]))
+        wrong = written(project, sources, pages) or check.broken_links(pages)
+        if wrong:
+            raise SystemExit("\n".join([*wrong, f"The site was not written; {out} is as it was."]))
         try:
             if out.exists():
                 out.rename(old)
@@ -43,6 +45,18 @@ def build(project: Path, notebooks: Path, out: Path) -> list[stage.Page]:
                 old.rename(out)
             raise
     return lessons
+
+
+def written(project: Path, sources: Path, pages: Path) -> list[str]:
+    """Lets Sphinx write the pages; gives its warnings, 'notebooks/01.ipynb, cell 3: what is wrong'."""
+    told = StringIO()
+    with patch_docutils(str(HERE)), docutils_namespace():
+        settings = {"course_project": str(project)}
+        Sphinx(sources, HERE, pages, pages.with_name("doctrees"), "html", settings, status=None, warning=told).build()
+    plain = outputs.ANSI.sub("", told.getvalue()).replace(f"{sources}/", "")
+    # MyST-NB counts a notebook's lines as 10,000 for each cell
+    plain = re.sub(r"\.ipynb:(\d+)\d{4}: WARNING", r".ipynb, cell \1", plain)
+    return plain.splitlines()
 
 
 def main(arguments: list[str] | None = None) -> int:

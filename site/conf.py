@@ -1,5 +1,6 @@
 """How Sphinx writes the site; `build.py` stages the sources and calls it."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -10,12 +11,11 @@ language = "en"
 nitpicky = True
 extensions = [
     "myst_nb", "sphinx.ext.autodoc", "sphinx.ext.viewcode", "sphinx_copybutton", "sphinx_design",
-    "formulas", "links", "docstrings",
+    "formulas", "links", "docstrings", "widget_scripts",
 ]  # fmt: skip
 
 # Notebooks and Markdown
 nb_execution_mode = "off"
-nb_merge_streams = True
 nb_code_prompt_show = "Show the code of this figure"
 nb_code_prompt_hide = "Hide the code"
 myst_enable_extensions = ["amsmath", "attrs_block", "attrs_inline", "deflist", "dollarmath"]
@@ -27,6 +27,8 @@ html_math_renderer = "mathml"
 # The reference
 autodoc_member_order = "bysource"
 autodoc_inherit_docstrings = False
+add_module_names = False
+toc_object_entries_show_parents = "hide"
 autodoc_default_options = {"members": True, "inherited-members": "Module"}
 python_maximum_signature_line_length = 88
 python_use_unqualified_type_names = True
@@ -39,7 +41,7 @@ html_logo = html_favicon = "static/logo.svg"
 html_static_path = ["static"]
 templates_path = ["templates"]
 html_css_files = ["course.css", "predictions.css"]
-html_js_files = ["predictions.js"]
+html_js_files = ["course.js", "predictions.js"]
 html_copy_source = False
 html_context = {"default_mode": "auto"}
 html_show_copyright = False
@@ -51,3 +53,18 @@ html_theme_options = {
     "pygments_light_style": "a11y-high-contrast-light",
     "pygments_dark_style": "a11y-high-contrast-dark",
 }
+
+# COURSE_URL is the repository's address, COURSE_HUB a JupyterHub's: with the first, pages can be opened in a service.
+if repository := os.environ.get("COURSE_URL", "").rstrip("/"):
+    branch = os.environ.get("COURSE_BRANCH", "main")
+    course_repository = f"{repository}/blob/{branch}"
+    html_theme_options |= {
+        "repository_url": repository,
+        "repository_branch": branch,
+        "use_repository_button": True,
+        "launch_buttons": {
+            "colab_url": "https://colab.research.google.com",
+            "binderhub_url": "https://mybinder.org",
+            "jupyterhub_url": os.environ.get("COURSE_HUB", ""),
+        },
+    }

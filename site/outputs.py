@@ -6,31 +6,26 @@ from html import escape
 from io import BytesIO
 from pathlib import Path
 
-from myst_nb.core.utils import coalesce_streams
+from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 from nbformat import NotebookNode
 from PIL import Image
 
 from course_lib.lesson import widgets
 
-_ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
+ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 
 
 def prepare(notebook: NotebookNode, name: str, figures: Path) -> None:
     """Rewrites the notebook's outputs in place. Pictures go into the folder `figures`, ../figures to a page."""
     for number, cell in enumerate(notebook.cells):
         if cell.cell_type == "code":
-            cell.outputs = coalesce_streams(cell.outputs)
+            # of a line that was written over, a progress bar say, this keeps the last state
+            CoalesceStreamsPreprocessor().preprocess_cell(cell, {}, number)
             for place, output in enumerate(cell.outputs):
                 if output.output_type == "stream":
-                    output.text = _at_rest(output.text)
+                    output.text = ANSI.sub("", output.text)
                 elif output.output_type in ("display_data", "execute_result"):
                     _show(output, figures / f"{name}-{number}-{place}")
-
-
-def _at_rest(text: str) -> str:
-    """Of a line that was written over, the last state, without colours: a progress bar as it ended."""
-    lines = _ANSI.sub("", text).split("\n")
-    return "\n".join(next(filter(None, reversed(line.split("\r"))), "") for line in lines)
 
 
 def _show(output: NotebookNode, file: Path) -> None:

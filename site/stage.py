@@ -1,5 +1,7 @@
 """The sources of the site: lessons, exercises and documents, laid out as in the project, so that their links hold."""
 
+import importlib.util
+import json
 import re
 import shutil
 from dataclasses import dataclass
@@ -12,9 +14,16 @@ import nbformat
 import outputs
 import predictions
 
+from course_lib.lesson import widgets
+
 HERE = Path(__file__).parent
 DOCUMENTS = ("gpu", "instructors", "symptoms", "glossary")  # in this order, those that are there
 NAMES = {"mnist": "MNIST", "cifar10": "CIFAR-10", "fsdd": "spoken digits"}
+
+
+_FRONT = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(HERE), undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+).get_template("index.md.j2")
 
 
 @dataclass
@@ -42,9 +51,8 @@ class Page:
         if "made" not in self.course:
             return ""
         made = self.course["made"]
-        day = date.fromisoformat(made["date"])
         data = [NAMES.get(name, name) + " (a sample)" * (kind == "sample") for name, kind in made["data"].items()]
-        return " · ".join([f"Outputs of {day.day} {day:%B %Y}", *data, made["machine"], f"ran in {made['seconds']} s"])
+        return " · ".join([f"Outputs of {_day(made['date'])}", *data, made["machine"], f"ran in {made['seconds']} s"])
 
     @property
     def samples(self) -> list[str]:
@@ -90,22 +98,25 @@ def stage(project: Path, notebooks: Path, folder: Path, figures: Path) -> list[P
     documents = [f"docs/{name}" for name in DOCUMENTS if (project / "docs" / f"{name}.md").exists()]
     for document in documents:
         _write(folder / f"{document}.md", (project / f"{document}.md").read_text(encoding="utf-8"))
-    if (project / "docs" / "preview.png").exists():
-        shutil.copy(project / "docs" / "preview.png", folder / "docs")
-    if (project / "course_lib").exists():
+    if project == HERE.parent:
         shutil.copytree(HERE / "reference", folder / "reference")
     parts = {
         "Lessons": [f"notebooks/{page.path.stem}" for page in lessons],
         "Exercises": [f"{page.title.removeprefix('Exercise ')} <exercises/{page.path.stem}>" for page in exercises],
         "Guides": documents,
-        "Reference": [f"reference/{file.stem}" for file in sorted((folder / "reference").glob("*.md"))],
+        "Reference": [
+            f"course_lib.{file.stem} <reference/{file.stem}>"
+            for file in sorted((folder / "reference").glob("*.md"), reverse=True)
+        ],
     }
-    readme = project / "README.md"
-    template = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True).from_string(
-        (HERE / "index.md.j2").read_text(encoding="utf-8")
+    index = _FRONT.render(
+        lessons=lessons,
+        exercises=exercises,
+        parts=parts,
+        seen=_what_you_will_see(project / "README.md"),
+        touch=_grid() if project == HERE.parent else "",
+        first=_first_training(project / "build" / "first", figures),
     )
-    seen = _what_you_will_see(readme.read_text(encoding="utf-8") if readme.exists() else "")
-    index = template.render(lessons=lessons, exercises=exercises, parts=parts, seen=seen, touch="", first=None)
     _write(folder / "index.md", index)
     return lessons
 
@@ -115,9 +126,36 @@ def _write(file: Path, text: str) -> None:
     file.write_text(text, encoding="utf-8")
 
 
-def _what_you_will_see(readme: str) -> dict[str, str]:
-    """README's tables of lessons and exercises: path of a notebook -> what stands beside it, as Markdown."""
-    return dict(re.findall(r"^\| \d\d \| \[.+?\]\((.+?)\) \| (.+?) \|", readme, flags=re.MULTILINE))
+def _what_you_will_see(readme: Path) -> dict[str, str]:
+    """README's tables of lessons and exercises: path of a notebook -> what stands beside it, as HTML."""
+    text = readme.read_text(encoding="utf-8") if readme.exists() else ""
+    rows = re.findall(r"^\| \d\d \| \[.+?\]\((.+?)\) \| (.+?) \|", text, flags=re.MULTILINE)
+    return {path: re.sub("`(.+?)`", r"<code>\1</code>", escape(words)) for path, words in rows}
+
+
+def _grid() -> str:
+    """The widget to begin with: a model of digits whose codes can be changed."""
+    if importlib.util.find_spec("course_lib.lesson.widgets.grid") is None:
+        return ""
+    from course_lib.lesson.widgets.grid import Grid
+
+    data, _ = Grid()._repr_mimebundle_()
+    return widgets.element(data[widgets.MIME], data["image/png"], data["text/plain"])
+
+
+def _first_training(folder: Path, figures: Path) -> dict | None:
+    """What tools/first_training.py left, where it was run; its picture is put among the others."""
+    if not (folder / "first.json").exists():
+        return None
+    shutil.copy(folder / "digits.png", figures / "first.png")
+    first = json.loads((folder / "first.json").read_text(encoding="utf-8"))
+    return {**first, "date": _day(first["date"])}
+
+
+def _day(iso: str) -> str:
+    """'2026-11-27' -> '27 November 2026'."""
+    day = date.fromisoformat(iso)
+    return f"{day.day} {day:%B %Y}"
 
 
 def _as_page(page: Page, figures: Path) -> nbformat.NotebookNode:
@@ -132,8 +170,8 @@ def _as_page(page: Page, figures: Path) -> nbformat.NotebookNode:
     head = _facts(page) + [_box("sample", _sample(page))] * bool(page.samples)
     if stopped:
         position, where = stopped
-        told = f"This lesson stopped at {where}. The cells after it were not run."
-        cells.insert(position + 1, nbformat.v4.new_markdown_cell(_box("failure", told)))
+        told = f"This lesson stopped at {escape(where)}. The cells after it were not run."
+        cells.insert(position + 1, nbformat.v4.new_markdown_cell(_box("failure", f'<span id="stopped"></span>{told}')))
         head.append(_box("failure", f'{told} <a href="#stopped">Show it</a>'))
     if head and cells and cells[0].cell_type == "markdown":
         title, _, rest = cells[0].source.partition("\n")

@@ -6,7 +6,6 @@ All are classic scripts, as a page from disk can neither import nor fetch, and `
 import re
 from pathlib import Path
 
-from course_lib import weights
 from course_lib.lesson import widgets
 
 
@@ -14,6 +13,8 @@ def _load(app, page, template, context, doctree) -> None:
     hosts = re.findall(r'data-host="(\w+)" data-stored="([\w ]*)"', context.get("body", ""))
     if not hosts:
         return
+    from course_lib import weights  # imports PyTorch, which most pages do not need
+
     stored = sorted({name for _, names in hosts for name in names.split()})
     scripts = {f"weights-{name}": widgets.weights_script(name, weights.read(name)) for name in stored}
     scripts |= {name: widgets.script(name) for name in sorted({name for name, _ in hosts})}
