@@ -78,6 +78,14 @@ def test_a_lesson_that_stopped_before_the_outcome_stays_as_it_is():
     assert page == before
 
 
+def test_an_error_stands_open():
+    page = notebook()
+    error = v4.new_output("error", ename="NameError", evalue="name 'draw' is not defined", traceback=[])
+    page.cells[4].outputs = [error]
+    predictions.prepare(page)
+    assert page.cells[4].outputs == [error] and outputs(page.cells[3])[0].startswith("<details")
+
+
 @pytest.fixture(scope="module")
 def core():
     context = MiniRacer()
