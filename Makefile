@@ -17,7 +17,7 @@ export PYTHON WHEELHOUSE UV_VERSION BIN
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help course lint check test proof lab exercises new-exercise grade gradescope bench outputs lock wheelhouse clean
+.PHONY: help course lint check test proof lab exercises new-exercise grade gradescope bench weights outputs lock wheelhouse clean
 
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s%s\n", $$1, $$2 }' Makefile
@@ -31,7 +31,7 @@ lint: $(READY) ## layout, slips that a machine sees, imports that run one way
 	$(BIN)/lint-imports
 
 # Two processes with a thread each do more than one with two; conftest.py says what stays together.
-TESTS = OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadscope
+TESTS = OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadscope -rs
 check test proof: export COURSE_PROGRESS = off# the learner's own is left alone
 check: lint ## what a contributor runs: lint, and every test that takes no minute
 	$(TESTS) tests -m "not slow and not proof"
@@ -73,6 +73,9 @@ bench: $(READY) $(NBGRADER) ## measure layer, search, training and grader, some 
 	@"$(UV)" pip install --quiet --python .venv --constraint requirements.lock --editable ".[bench]" \
 	    || echo "faiss cannot be installed here; its rows are left out"
 	$(BIN)/python -m benchmarks.run
+
+weights: $(READY) ## train the stored models anew, on real data, some hours on two cores: make weights NAMES=mnist_grid
+	$(BIN)/python -m course_lib.weights.train $(NAMES)
 
 NOTEBOOKS ?= notebooks/*.ipynb
 outputs: export COURSE_PROGRESS = off
