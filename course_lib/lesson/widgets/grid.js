@@ -1,8 +1,8 @@
 // A VQ-VAE under one's hand: draw, see the codes, change one, see what is drawn from them.
 
 const BOX = 20 / 28; // MNIST scales a digit to a box of 20 x 20 in its 28 x 28 ...
-const RADIUS = 1.25 / 28; // ... its pen is about two and a half pixels wide ...
-const SOFT = 0.75; // ... and its edges fade over about one and a half
+const RADIUS = 1.4 / 28; // ... its pen is nearly three pixels wide ...
+const SOFT = 0.6; // ... and its edges fade over a little more than one
 const LARGEST = 2.5; // a dot is no digit: what is small is not enlarged beyond this
 const OTHERS = 4; // codes tried at a place to see which pixels it moves
 const PAGE = 48; // codes on a page of the palette, where there are more than 64
@@ -484,9 +484,12 @@ function render({ model, el }) {
   const panel = (name, title, ...children) =>
     element("section", { class: `vq-grid-${name}`, "aria-label": title }, element("div", { class: "vq-grid-title" }, title), ...children);
   const row = (...children) => element("div", { class: "vq-row" }, ...children);
+  const body = element("div", { class: "vq-grid-body" });
   const root = element(
     "div", { class: "vq-widget vq-grid", "data-widget": "grid", "data-lm-suppress-shortcuts": "true", keydown: rootKey },
-    say, live,
+    say, live, body,
+  );
+  body.append(
     element(
       "div", { class: "vq-grid-panels" },
       panel(
@@ -686,7 +689,7 @@ function render({ model, el }) {
   }
 
   function randomCodes() {
-    const message = `${places} codes by lot. Each is a good code; what is missing is which go together. That is what a prior learns.`;
+    const message = `${places} codes drawn at random. Each one is good; the mess is that they do not fit together. Which codes go together is what a prior learns.`;
     change(Int32Array.from({ length: places }, () => Math.floor(Math.random() * K)), message);
     palette.isOpen() && palette.redraw();
   }
