@@ -393,7 +393,7 @@ def test_the_keyboard_does_the_same(visit, trained):
 def test_paint_pick_up_and_swap(visit, trained):
     with visit(page_of(Grid(trained, codes=torch.arange(49).reshape(7, 7)))) as page:
         has(page, bits=294)
-        page.get_by_role("button", name="Pick up").click()
+        page.get_by_role("button", name="Pick").click()
         cell(page, 1, 3).click()
         start, end = (cell(page, 5, column).bounding_box() for column in (2, 6))
         page.mouse.move(start["x"] + 9, start["y"] + 9)
