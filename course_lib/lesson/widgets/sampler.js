@@ -182,124 +182,10 @@ const core = (() => {
 
 const TOP = 12; // bars; the rest are one
 
-function make(tag, attributes = {}, ...children) {
-  const node = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) {
-    if (typeof value === "function") node.addEventListener(name, value);
-    else if (value !== null) node.setAttribute(name, value);
-  }
-  node.append(...children);
-  return node;
-}
-
-const button = (name, click, attributes = {}) => make("button", { type: "button", click, ...attributes }, name);
+const button = (name, click, attributes = {}) => element("button", { type: "button", click, ...attributes }, name);
 const percent = (p) => (p >= 0.0995 ? `${Math.round(100 * p)} %` : p >= 0.001 ? `${(100 * p).toFixed(1)} %` : "< 0.1 %");
 const inBits = (value) => `${value.toFixed(1)} bits`;
 const nameOf = (label) => (label === null ? "any" : String(label));
-
-/** A picture, map of values about [-0.5, 0.5], or a square of it, on a canvas of as many pixels. */
-function paint(canvas, { width, channels, values }, left, top, size) {
-  [canvas.width, canvas.height] = [size.width, size.height];
-  const context = canvas.getContext("2d");
-  const image = context.createImageData(size.width, size.height);
-  for (let y = 0, at = 0; y < size.height; y++)
-    for (let x = 0; x < size.width; x++) {
-      const pixel = ((top + y) * width + left + x) * channels;
-      for (let c = 0; c < 3; c++) image.data[at++] = 255 * (values[pixel + (c % channels)] + 0.5); // it clamps
-      image.data[at++] = 255;
-    }
-  context.putImageData(image, 0, 0);
-}
-
-/**
- * Where one draws with mouse, finger or keys: ink in [0, 1], `height` x `width`, and `changed(done)` after each stroke
- * and, with done = false, while it is drawn.
- */
-function padOf(height, width, changed) {
-  const ink = new Float32Array(height * width);
-  const canvas = make("canvas", { role: "application", tabindex: 0, "aria-roledescription": "drawing pad", width, height });
-  const cursor = { x: width / 2, y: 4.5, pen: false, shown: false };
-  let last = null;
-
-  function stamp(x, y) {
-    const reach = 1.7 * (width / 28);
-    for (let row = Math.max(0, Math.floor(y - reach)); row < Math.min(height, y + reach); row++)
-      for (let column = Math.max(0, Math.floor(x - reach)); column < Math.min(width, x + reach); column++) {
-        const distance = Math.hypot(column + 0.5 - x, row + 0.5 - y);
-        const at = row * width + column;
-        ink[at] = Math.max(ink[at], Math.min(1, Math.max(0, reach - distance)));
-      }
-  }
-
-  function lineTo(x, y) {
-    const from = last ?? { x, y };
-    const steps = Math.max(1, Math.ceil(2 * Math.hypot(x - from.x, y - from.y)));
-    for (let i = 1; i <= steps; i++) stamp(from.x + ((x - from.x) * i) / steps, from.y + ((y - from.y) * i) / steps);
-    last = { x, y };
-  }
-
-  function show() {
-    paint(canvas, { width, channels: 1, values: ink.map((value) => value - 0.5) }, 0, 0, { width, height });
-    if (!cursor.shown) return;
-    const context = canvas.getContext("2d");
-    context.fillStyle = cursor.pen ? "#E69F00" : "#56B4E9";
-    context.fillRect(Math.floor(cursor.x), Math.floor(cursor.y), 1, 1);
-  }
-
-  function draw(event) {
-    const box = canvas.getBoundingClientRect();
-    for (const { clientX, clientY } of event.getCoalescedEvents?.().concat(event) ?? [event])
-      lineTo(((clientX - box.left) / box.width) * width, ((clientY - box.top) / box.height) * height);
-    show();
-    changed(false);
-  }
-
-  function end() {
-    if (last) changed(true);
-    last = null;
-  }
-
-  canvas.addEventListener("pointerdown", (event) => {
-    if (event.button !== 0) return;
-    canvas.setPointerCapture(event.pointerId);
-    cursor.shown = cursor.pen = false;
-    draw(event);
-  });
-  canvas.addEventListener("pointermove", (event) => last && canvas.hasPointerCapture(event.pointerId) && draw(event));
-  canvas.addEventListener("pointerup", end);
-  canvas.addEventListener("pointercancel", end);
-  canvas.addEventListener("keydown", (event) => {
-    const step = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
-    if (!step && event.key !== " ") return;
-    event.preventDefault();
-    if (step) {
-      cursor.x = Math.min(width - 0.5, Math.max(0.5, cursor.x + step[0]));
-      cursor.y = Math.min(height - 0.5, Math.max(0.5, cursor.y + step[1]));
-    } else cursor.pen = !cursor.pen;
-    cursor.shown = true;
-    if (cursor.pen) lineTo(cursor.x, cursor.y);
-    show();
-    if (cursor.pen) changed(true);
-    last = null;
-  });
-  canvas.addEventListener("focus", () => {
-    cursor.shown = canvas.matches(":focus-visible");
-    show();
-  });
-  canvas.addEventListener("blur", () => {
-    cursor.shown = cursor.pen = false;
-    show();
-  });
-  show();
-  return {
-    canvas,
-    ink,
-    clear() {
-      ink.fill(0);
-      show();
-    },
-  };
-}
 
 function render({ model, el }) {
   const [vqvae, prior] = modelsOf(model.get("weights"));
@@ -335,23 +221,23 @@ function render({ model, el }) {
 
   // ---------------------------------------------------------------------------------------------- what stands there
 
-  const root = make("div", { class: "vq-widget vq-sampler", "data-widget": "sampler" });
+  const root = element("div", { class: "vq-widget vq-sampler", "data-widget": "sampler" });
   const group = `vq-sampler-${Math.random().toString(36).slice(2)}`; // radio buttons of one widget belong together
   const labels = [null, ...classes].map((label) => {
-    const input = make("input", { type: "radio", name: group, change: () => relabel(label) });
-    const bar = make("i");
-    return { label, input, bar, node: make("label", {}, input, make("span", {}, nameOf(label), bar)) };
+    const input = element("input", { type: "radio", name: group, change: () => relabel(label) });
+    const bar = element("i");
+    return { label, input, bar, node: element("label", {}, input, element("span", {}, nameOf(label), bar)) };
   });
-  const temperature = make("input", {
+  const temperature = element("input", {
     type: "range", min: 0, max: 2, step: 0.05, "aria-label": "temperature", input: () => reheat(Number(temperature.value)),
   });
-  const temperatureText = make("output", { class: "vq-figure" });
+  const temperatureText = element("output", { class: "vq-figure" });
 
-  const canvas = make("canvas", { "aria-hidden": "true" });
+  const canvas = element("canvas", { "aria-hidden": "true" });
   const cells = Array.from({ length: places }, (_, place) =>
-    make("div", { role: "gridcell", tabindex: place ? -1 : 0, "data-at": place }, make("span")),
+    element("div", { role: "gridcell", tabindex: place ? -1 : 0, "data-at": place }, element("span")),
   );
-  const grid = make(
+  const grid = element(
     "div",
     {
       class: "vq-places", role: "grid", "aria-label": `the grid of codes, ${rows} rows of ${columns}`,
@@ -360,20 +246,20 @@ function render({ model, el }) {
       keydown: walkGrid,
     },
     ...Array.from({ length: rows }, (_, r) =>
-      make("div", { role: "row" }, ...cells.slice(r * columns, (r + 1) * columns)),
+      element("div", { role: "row" }, ...cells.slice(r * columns, (r + 1) * columns)),
     ),
   );
   const overlays = ["picture", "codes", "bits"].map((name) =>
     button(name, () => ((view.overlay = name), refresh()), { "data-overlay": name }),
   );
-  const meter = make("div", { class: "vq-meter", "aria-hidden": "true" }, make("i"), make("b"));
-  const bill = make("p", { class: "vq-bill" });
-  const belief = make("p", { class: "vq-caption vq-belief" });
+  const meter = element("div", { class: "vq-meter", "aria-hidden": "true" }, element("i"), element("b"));
+  const bill = element("p", { class: "vq-bill" });
+  const belief = element("p", { class: "vq-caption vq-belief" }, element("i"), element("span"));
 
   const options = Array.from({ length: TOP + 1 }, (_, i) => {
-    const parts = { thumb: make("canvas"), name: make("span"), track: make("div"), p: make("span"), cost: make("span") };
-    parts.track.append(make("i"), make("b"));
-    const node = make(
+    const parts = { thumb: element("canvas"), name: element("span"), track: element("div"), p: element("span"), cost: element("span") };
+    parts.track.append(element("i"), element("b"));
+    const node = element(
       "div",
       {
         role: "option", tabindex: i ? -1 : 0,
@@ -387,122 +273,124 @@ function render({ model, el }) {
     );
     return { ...parts, node, code: null };
   });
-  const question = make("p", { class: "vq-question" });
-  const list = make(
+  const question = element("p", { class: "vq-question" });
+  const list = element(
     "div",
     { class: "vq-bars", role: "listbox", "aria-label": "the likeliest next codes; Enter chooses one", keydown: walkList },
     ...options.map(({ node }) => node),
   );
-  const uncertain = make("p", { class: "vq-caption" });
+  const uncertain = element("p", { class: "vq-caption" });
 
   const playing = button("Play", () => (view.playing ? pause() : play()), { class: "vq-main" });
   const step = button("Step", () => take(), { title: "draw one code" });
   const back = button("Back", goBack, { title: "take the last change back" });
   const finishing = button("Finish now", () => finishNow());
   const fresh = button("New", () => restart(), { title: "an empty grid, the next seed" });
-  const speed = make("input", { type: "range", min: 1, max: 60, value: 6, "aria-label": "codes a second", input: showSpeed });
-  const speedText = make("output");
-  const seed = make("input", {
+  const speed = element("input", { type: "range", min: 1, max: 60, value: 6, "aria-label": "codes a second", input: showSpeed });
+  const speedText = element("output");
+  const seed = element("input", {
     type: "number", min: 0, max: 999999, step: 1, "aria-label": "seed of the random numbers",
     change: () => restart(Math.min(999999, Math.max(0, Math.round(Number(seed.value)) || 0))),
   });
-  const caption = make("p", { class: "vq-caption vq-said", "aria-live": "polite" });
+  const caption = element("p", { class: "vq-caption vq-said", "aria-live": "polite" });
 
-  const pad = padOf(picture.height, picture.width, begun);
-  const keep = make("input", { type: "range", min: 1, max: rows - 1, value: Math.ceil(rows / 2), input: () => begun(true) });
-  const keepText = make("output", { class: "vq-figure" });
-  const below = make("div", { class: "vq-below", "aria-hidden": "true" });
+  const live = element("div", { class: "vq-hidden", role: "status" });
+  const pad = drawingPad({
+    ...picture, hint: "Draw the top of a digit here", changed: (underway) => begun(!underway),
+    announce: (words) => (live.textContent = words),
+  });
+  const keep = element("input", { type: "range", min: 1, max: rows - 1, value: Math.ceil(rows / 2), input: () => begun(true) });
+  const keepText = element("output", { class: "vq-figure" });
+  const below = element("div", { class: "vq-below", "aria-hidden": "true" });
   const complete = button("Complete it six ways", () => several(Array(6).fill(state.label)), { class: "vq-main" });
   const clear = button("Clear the pad", () => (pad.clear(), begun(true)));
-  const strip = make("div", { class: "vq-strip" });
+  const strip = element("div", { class: "vq-strip" });
   const ten = button("Draw ten", () => several(Array(10).fill(state.label)));
   const each = button(`One of each ${kind}`, () => several(classes));
   const forget = button("Clear", () => change({ samples: [] }, "The samples are gone; the grid is as it was."));
 
   root.append(
-    make(
+    element(
       "div",
       { class: "vq-asked" },
       ...(classes.length
         ? [
-            make(
+            element(
               "div",
               { class: "vq-labels", role: "radiogroup", "aria-label": `the ${kind} that is asked for` },
-              make("span", { class: "vq-name" }, grey ? "Digit" : "Class"),
+              element("span", { class: "vq-name" }, grey ? "Digit" : "Class"),
               ...labels.map(({ node }) => node),
             ),
           ]
         : []),
-      make("label", { class: "vq-slider" }, make("span", { class: "vq-name" }, "Temperature ", temperatureText), temperature),
+      element("label", { class: "vq-slider" }, element("span", { class: "vq-name" }, "Temperature ", temperatureText), temperature),
       ...(believes ? [belief] : []),
     ),
-    make(
+    element(
       "div",
       { class: "vq-stage" },
-      make(
+      element(
         "div",
         { class: "vq-left" },
-        make("div", { class: "vq-picture" }, canvas, grid),
-        make(
+        element("div", { class: "vq-picture" }, canvas, grid),
+        element(
           "div",
           { class: "vq-row vq-overlays", role: "group", "aria-label": "what the grid shows" },
-          make("span", { class: "vq-name" }, "Show"),
+          element("span", { class: "vq-name" }, "Show"),
           ...overlays,
         ),
         bill,
         meter,
       ),
-      ...(shown.has("bars") ? [make("div", { class: "vq-right" }, question, list, uncertain)] : []),
+      element(
+        "div",
+        { class: "vq-row vq-controls" },
+        playing, step, back, finishing, fresh,
+        element("label", { class: "vq-slider" }, element("span", { class: "vq-name" }, "Speed ", speedText), speed),
+        element("label", { class: "vq-seed" }, element("span", { class: "vq-name" }, "Seed"), seed),
+      ),
+      caption,
+      ...(shown.has("bars") ? [element("div", { class: "vq-right" }, question, list, uncertain)] : []),
     ),
-    make(
-      "div",
-      { class: "vq-row vq-controls" },
-      playing, step, back, finishing, fresh,
-      make("label", { class: "vq-slider" }, make("span", { class: "vq-name" }, "Speed ", speedText), speed),
-      make("label", { class: "vq-seed" }, make("span", { class: "vq-name" }, "Seed"), seed),
-    ),
-    caption,
+    live,
   );
-  const lower = make("div", { class: "vq-lower" });
+  const lower = element("div", { class: "vq-lower" });
   if (shown.has("drawing") && grey)
     lower.append(
-      make(
+      element(
         "div",
         { class: "vq-drawing" },
-        make("p", { class: "vq-title" }, "Begin it yourself"),
-        make(
+        element("p", { class: "vq-title" }, "Begin it yourself"),
+        element(
           "div",
           { class: "vq-padding" },
-          make("div", { class: "vq-pad" }, pad.canvas, below),
-          make(
+          element("div", { class: "vq-here" }, pad.node, below),
+          element(
             "div",
             { class: "vq-beside" },
-            make(
+            element(
               "p",
               { class: "vq-caption" },
               "Draw the top of a digit, a little over the line. The rows above it are encoded and kept; the prior draws the rest.",
             ),
-            make("label", { class: "vq-slider" }, make("span", { class: "vq-name" }, "Keep ", keepText), keep),
-            make("div", { class: "vq-row" }, complete, clear),
+            element("label", { class: "vq-slider" }, element("span", { class: "vq-name" }, "Keep ", keepText), keep),
+            element("div", { class: "vq-row" }, complete, clear),
           ),
         ),
       ),
     );
   if (shown.has("samples"))
     lower.append(
-      make(
+      element(
         "div",
         { class: "vq-finished" },
-        make("p", { class: "vq-title" }, "Finished samples"),
-        make("div", { class: "vq-row" }, ten, each, forget),
+        element("p", { class: "vq-title" }, "Finished samples"),
+        element("div", { class: "vq-row" }, ten, each, forget),
         strip,
       ),
     );
   if (lower.children.length) root.append(lower);
-  pad.canvas.setAttribute(
-    "aria-label",
-    "Draw the top of a digit. With keys: arrows move the pen, Space puts it down and lifts it.",
-  );
+  paint(pad.ground, network.map(picture.height, picture.width, 1, new Uint8Array(picture.height * picture.width)));
   el.append(root);
 
   // ------------------------------------------------------------------------------------------------ what one sees
@@ -543,14 +431,15 @@ function render({ model, el }) {
     meter.lastChild.style.width = `${Math.min(100, (100 * paid) / (places * even))}%`;
     const ofGiven = !given ? "" : given === place ? ", all given" : `, ${Math.round(total(costs.slice(0, given)))} of them given`;
     bill.replaceChildren(
-      make("span", { class: "vq-figure" }, inBits(paid)),
+      element("span", { class: "vq-figure" }, inBits(paid)),
       ` for ${place} ${place === 1 ? "code" : "codes"}${ofGiven}; without a prior ${Math.round(place * even)} of ${Math.round(places * even)}`,
     );
     if (shown.has("bars")) showBars(done, chances, learnt);
 
     keepText.textContent = `${keep.value} ${keep.value === "1" ? "row" : "rows"} of ${rows}`;
     below.style.top = `${(100 * keep.value) / rows}%`;
-    const begunHere = pad.ink.some((value) => value > 0);
+    const begunHere = pad.strokes().length > 0;
+    pad.empty(!begunHere);
     complete.disabled = !begunHere || view.busy;
     clear.disabled = !begunHere;
     ten.disabled = each.disabled = view.busy;
@@ -573,7 +462,7 @@ function render({ model, el }) {
   function showPicture() {
     const codes = [...state.drawn];
     if (view.preview !== null && codes.length < places) codes.push(view.preview);
-    paint(canvas, decoded([...codes, ...blank.slice(codes.length)]), 0, 0, picture);
+    paint(canvas, decoded([...codes, ...blank.slice(codes.length)]));
   }
 
   function showCell(cell, at, costs) {
@@ -626,7 +515,7 @@ function render({ model, el }) {
     });
     list.classList.toggle("vq-tempered", state.temperature !== 1);
     uncertain.replaceChildren(
-      "Entropy ", make("span", { class: "vq-figure" }, inBits(core.entropy(chances))),
+      "Entropy ", element("span", { class: "vq-figure" }, inBits(core.entropy(chances))),
       state.temperature === 1
         ? `: what a draw costs on average here. Without a prior ${inBits(Math.log2(prior.K))}.`
         : ` at this temperature, ${inBits(core.entropy(learnt))} as learnt (the thin marks).`,
@@ -637,7 +526,7 @@ function render({ model, el }) {
   let jobs = [];
   let working = 0;
   function work() {
-    const until = performance.now() + 6;
+    const until = performance.now() + 10;
     while (jobs.length && performance.now() < until) jobs.shift()();
     working = jobs.length ? requestAnimationFrame(work) : 0;
   }
@@ -646,6 +535,8 @@ function render({ model, el }) {
   function think() {
     const hurried = view.playing && Number(speed.value) > 8;
     root.classList.toggle("vq-hurried", hurried);
+    root.classList.add("vq-thinking");
+    delete root.dataset.belief;
     jobs = hurried ? [] : [...(shown.has("bars") ? thumbnails() : []), ...(believes ? beliefs() : [])];
     working ||= requestAnimationFrame(work);
   }
@@ -657,12 +548,14 @@ function render({ model, el }) {
     if (place === places) return [];
     const wide = Math.min(3, columns);
     const tall = Math.min(2, rows);
-    const left = Math.max(0, Math.min(columns - wide, (place % columns) - 1)) * vqvae.factor;
-    const top = Math.max(0, Math.floor(place / columns) - tall + 1) * vqvae.factor;
-    const size = { width: wide * vqvae.factor, height: tall * vqvae.factor };
+    const window = {
+      left: Math.max(0, Math.min(columns - wide, (place % columns) - 1)) * vqvae.factor,
+      top: Math.max(0, Math.floor(place / columns) - tall + 1) * vqvae.factor,
+      size: [tall * vqvae.factor, wide * vqvae.factor],
+    };
     return options
       .filter(({ code, node }) => code !== null && !node.hidden)
-      .map(({ code, thumb }) => () => paint(thumb, decoded([...drawn, code, ...blank.slice(place + 1)]), left, top, size));
+      .map(({ code, thumb }) => () => paint(thumb, decoded([...drawn, code, ...blank.slice(place + 1)]), window));
   }
 
   /** How probable each class is, given the codes so far, if all were equally likely before: Bayes, one prior each. */
@@ -675,12 +568,13 @@ function render({ model, el }) {
   function showBelief(drawn) {
     const chances = core.softmax(classes.map((label) => -total(core.costs(prior, memoryFor(label), drawn)) * Math.LN2), 1);
     for (const { label, bar } of labels.slice(1)) bar.style.width = `${100 * chances[label]}%`;
+    root.classList.remove("vq-thinking");
     root.dataset.belief = JSON.stringify(Array.from(chances, (p) => Number(p.toFixed(4))));
     const likely = [...classes].sort((a, b) => chances[b] - chances[a]).filter((label, i) => !i || chances[label] > 0.1);
-    const found = likely.slice(0, 3).map((label) => `${label} (${percent(chances[label])})`).join(", ");
-    belief.textContent = drawn.length
-      ? `Read off the codes so far, by Bayes, the ${kind} is ${found}: the orange lines.`
-      : `Orange lines: which ${kind} the codes so far speak for. With none drawn, all equally.`;
+    const found = likely.slice(0, 3).map((label) => `${label} (${percent(chances[label])})`).join(" or ");
+    belief.lastChild.textContent = drawn.length
+      ? `The codes so far read as ${found}, by Bayes.`
+      : `Which ${kind} do the codes so far speak for? With none drawn, for all equally.`;
   }
 
   let inStrip = [];
@@ -692,21 +586,21 @@ function render({ model, el }) {
       ...inStrip.map((sample) => {
         const key = JSON.stringify(sample);
         if (sameAsBefore.has(key)) return sameAsBefore.get(key);
-        const image = make("canvas");
-        paint(image, decoded(sample.codes.flat()), 0, 0, picture);
+        const image = element("canvas");
+        paint(image, decoded(sample.codes.flat()));
         const words = `${nameOf(sample.label)} · T ${sample.temperature}`;
-        return make(
+        return element(
           "button",
           {
             type: "button", "data-key": key, click: () => look(sample),
             "aria-label": `sample: digit ${nameOf(sample.label)}, temperature ${sample.temperature}, ${inBits(sample.bits)}`,
           },
-          image, make("span", {}, words), make("span", {}, `${Math.round(sample.bits)} bits`),
+          image, element("span", {}, words), element("span", {}, `${Math.round(sample.bits)} bits`),
         );
       }),
     );
     strip.scrollTop = strip.scrollHeight;
-    if (!inStrip.length) strip.append(make("p", { class: "vq-caption" }, "None yet. Each grid that is full is kept here."));
+    if (!inStrip.length) strip.append(element("p", { class: "vq-caption" }, "None yet. Each grid that is full is kept here."));
   }
 
   function showSpeed() {
@@ -916,9 +810,9 @@ function render({ model, el }) {
   }
 
   function begin() {
-    const { ink } = pad;
-    const values = ink.map((value) => value - 0.5);
-    const given = ink.some((value) => value > 0) ? columns * Number(keep.value) : 0;
+    const strokes = pad.strokes();
+    const given = strokes.length ? columns * Number(keep.value) : 0;
+    const values = Float32Array.from(ink(strokes, picture.height, picture.width), (value) => value / 255 - 0.5);
     const codes = given ? network.encode(vqvae, network.map(picture.height, picture.width, 1, values)) : [];
     past.length = 0;
     change({ drawn: Array.from(codes).slice(0, given), given }, null, false);

@@ -71,7 +71,9 @@ class Sampler(Widget):
         self._prior = weights.load("mnist_prior") if prior is None else _at_rest(prior)
         size = len(self._vqvae.quantizer.codebook)
         if self._prior.codebook_size != size:
-            raise ValueError(f"the prior knows {self._prior.codebook_size} codes, the VQ-VAE has {size}; wanted as many")
+            raise ValueError(
+                f"the prior knows {self._prior.codebook_size} codes, the VQ-VAE has {size}; wanted as many"
+            )
         files = {
             "mnist_grid" if vqvae is None else "own_grid": vqvae_file,
             "mnist_prior" if prior is None else "own_prior": prior_file,
@@ -122,7 +124,9 @@ class Sampler(Widget):
         label = _plain(proposal["value"])
         classes = self._prior.classes
         if label is not None and (type(label) is not int or not 0 <= label < classes):
-            wanted = f"a whole number from 0 to {classes - 1}, or None for any" if classes else "None: it has no classes"
+            wanted = (
+                f"a whole number from 0 to {classes - 1}, or None for any" if classes else "None: it has no classes"
+            )
             raise ValueError(f"label is {label!r}; wanted {wanted}")
         return label
 
