@@ -17,13 +17,20 @@ export PYTHON WHEELHOUSE UV_VERSION BIN
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help course lint check test proof lab exercises new-exercise grade gradescope bench weights outputs lock wheelhouse clean
+.PHONY: help course run lint check test proof lab exercises new-exercise grade gradescope bench weights outputs lock wheelhouse clean
 
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s%s\n", $$1, $$2 }' Makefile
 
-course: $(READY) ## run every lesson and write the course as pages, build/course/index.html
-	@$(BIN)/python -m course_lib.pages
+course: $(READY) ## train a first model, and write the course as a site, build/course/index.html
+	@$(BIN)/python tools/first_training.py build/first
+	@$(BIN)/python site/build.py
+
+# Status 1 says that a lesson stopped: the site is written all the same, says where, and gives the same status.
+run: export COURSE_PROGRESS = off
+run: $(READY) ## run every lesson anew, two at a time, and write the site from what they gave
+	@$(BIN)/python tools/run_lessons.py notebooks/*.ipynb --to build/lessons || test $$? -eq 1
+	@$(BIN)/python site/build.py --notebooks build/lessons
 
 lint: $(READY) ## layout, slips that a machine sees, imports that run one way
 	$(BIN)/python -m ruff format --check .
@@ -80,8 +87,7 @@ weights: $(READY) ## train the stored models anew, on real data, some hours on t
 NOTEBOOKS ?= notebooks/*.ipynb
 outputs: export COURSE_PROGRESS = off
 outputs: $(READY) ## run every lesson (or NOTEBOOKS=solutions/...) and keep the outputs in the notebook, to be committed
-	$(BIN)/python -m nbconvert --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False \
-	    $(NOTEBOOKS)
+	@$(BIN)/python tools/run_lessons.py $(NOTEBOOKS)
 
 COMPILE = "$(UV)" pip compile pyproject.toml $(UPGRADE) --quiet --universal --python-version 3.11 --generate-hashes \
     --no-header --no-annotate --no-emit-index-url

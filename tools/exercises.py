@@ -221,6 +221,7 @@ def exercise_of(solution: dict, exercises: dict[str, Exercise], name: str) -> di
     if faults:
         raise Fault("\n".join(faults))
     course = solution["metadata"].get("course", {}) | mark(name, cells)
+    course.pop("made", None)  # how the solution's outputs came about
     metadata = {"course": course, "kernelspec": PYTHON, "language_info": {"name": "python"}}
     return {"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
 

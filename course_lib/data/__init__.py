@@ -20,6 +20,7 @@ from course_lib.data.formats import DataError
 
 __all__ = ["DataError", "Dataset", "Speech", "load", "load_speech"]
 PROJECT = Path(__file__).resolve().parents[2]
+given: dict[str, str] = {}  # what was loaded so far, name -> source: who runs a lesson says with which data
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -126,6 +127,7 @@ def load(name: str, root: str | os.PathLike | None = None) -> Dataset:
                 f"{key.upper()}: nothing in {shown} and {reason}, so this is the embedded sample ({len(parts[0])} + "
                 f"{len(parts[2])} images). For the real data, call again with a network, or put {key}.npz there."
             )
+    given[key] = source
     return Dataset(*parts, name=key, source=source)
 
 
@@ -145,6 +147,7 @@ def load_speech(root: str | os.PathLike | None = None) -> Speech:
     """
     folder, shown = _folder(root)
     fields = formats.read_speech(folder)
+    given["fsdd"] = "sample" if fields is None else "local"
     if fields is not None:
         return Speech(**fields, name="fsdd", source="local")
     sample = Speech(**samples.speech(), name="fsdd", source="sample")

@@ -1,0 +1,83 @@
+"""Writes the site: `python site/build.py` stages the sources, lets Sphinx build them, and looks at every link.
+
+The site takes the place of the old one as a whole, or not at all: a warning is a failure, and then the old one stays.
+"""
+
+import argparse
+import re
+import signal
+import sys
+from io import StringIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from sphinx.application import Sphinx
+from sphinx.util.docutils import docutils_namespace, patch_docutils
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
+import check  # noqa: E402
+import outputs  # noqa: E402
+import stage  # noqa: E402
+
+MARKS = ("vq-course site", "course_lib.pages")  # a folder that may be replaced has one in its index.html
+
+
+def build(project: Path, notebooks: Path, out: Path) -> list[stage.Page]:
+    """Writes the site of these lessons; once all is well, it takes the place of `out`. SystemExit says what is not."""
+    index = out / "index.html"
+    ours = index.is_file() and any(mark in index.read_text(encoding="utf-8") for mark in MARKS)
+    if out.exists() and any(out.iterdir()) and not ours:
+        raise SystemExit(f"{out} holds something else than the course; name another folder with --out")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as temporary:
+        sources, pages, old = (Path(temporary, name) for name in ("sources", "new", "old"))
+        lessons = stage.stage(project, notebooks, sources, pages / "figures")
+        wrong = written(project, sources, pages) or check.broken_links(pages)
+        if wrong:
+            raise SystemExit("\n".join([*wrong, f"The site was not written; {out} is as it was."]))
+        try:
+            if out.exists():
+                out.rename(old)
+            pages.rename(out)
+        except BaseException:  # Ctrl-C between the two, too, must leave a site in its place
+            if old.exists() and not out.exists():
+                old.rename(out)
+            raise
+    return lessons
+
+
+def written(project: Path, sources: Path, pages: Path) -> list[str]:
+    """Lets Sphinx write the pages; gives its warnings, 'notebooks/01.ipynb, cell 3: what is wrong'."""
+    told = StringIO()
+    with patch_docutils(str(HERE)), docutils_namespace():
+        settings = {"course_project": str(project)}
+        Sphinx(sources, HERE, pages, pages.with_name("doctrees"), "html", settings, status=None, warning=told).build()
+    plain = outputs.ANSI.sub("", told.getvalue()).replace(f"{sources}/", "")
+    # MyST-NB counts a notebook's lines as 10,000 for each cell
+    plain = re.sub(r"\.ipynb:(\d+)\d{4}: WARNING", r".ipynb, cell \1", plain)
+    return plain.splitlines()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python site/build.py", description="Write the course as a site.")
+    parser.add_argument("--project", type=Path, default=HERE.parent, help="where exercises/ and docs/ are")
+    parser.add_argument("--notebooks", type=Path, help="where the lessons are (notebooks/ of the project)")
+    parser.add_argument("--out", type=Path, default=Path("build/course"), help="what the site replaces (%(default)s)")
+    options = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # being ended cleans up as Ctrl-C does
+    project, out = options.project.resolve(), options.out.resolve()
+    try:
+        lessons = build(project, (options.notebooks or project / "notebooks").resolve(), out)
+    except KeyboardInterrupt:
+        print(f"\nInterrupted; {options.out} is as it was.", file=sys.stderr)
+        return 130
+    failed = [lesson for lesson in lessons if lesson.stopped()]
+    for lesson in failed:
+        print(f"{lesson.path.name} stopped at {lesson.stopped()[1]}")
+    print(f"The course is written. Open {out / 'index.html'}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

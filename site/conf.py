@@ -1,0 +1,70 @@
+"""How Sphinx writes the site; `build.py` stages the sources and calls it."""
+
+import os
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))  # the extensions below
+
+project = "VQ-VAEs in PyTorch"
+language = "en"
+nitpicky = True
+extensions = [
+    "myst_nb", "sphinx.ext.autodoc", "sphinx.ext.viewcode", "sphinx_copybutton", "sphinx_design",
+    "formulas", "links", "docstrings", "widget_scripts",
+]  # fmt: skip
+
+# Notebooks and Markdown
+nb_execution_mode = "off"
+nb_code_prompt_show = "Show the code of this figure"
+nb_code_prompt_hide = "Hide the code"
+myst_enable_extensions = ["amsmath", "attrs_block", "attrs_inline", "deflist", "dollarmath"]
+myst_heading_anchors = 4
+myst_heading_slug_func = "links.anchor"
+myst_update_mathjax = False
+html_math_renderer = "mathml"
+
+# The reference
+autodoc_member_order = "bysource"
+autodoc_inherit_docstrings = False
+add_module_names = False
+toc_object_entries_show_parents = "hide"
+autodoc_default_options = {"members": True, "inherited-members": "Module"}
+python_maximum_signature_line_length = 88
+python_use_unqualified_type_names = True
+nitpick_ignore_regex = [("py:class", r"(torch|collections)\..*")]  # they are documented elsewhere
+
+# Pages
+html_theme = "sphinx_book_theme"
+html_title = project
+html_logo = html_favicon = "static/logo.svg"
+html_static_path = ["static"]
+templates_path = ["templates"]
+html_css_files = ["course.css", "predictions.css"]
+html_js_files = ["course.js", "predictions.js"]
+html_copy_source = False
+html_context = {"default_mode": "auto"}
+html_show_copyright = False
+html_theme_options = {
+    "logo": {"text": project, "alt_text": ""},
+    "use_download_button": False,
+    "use_fullscreen_button": False,
+    "show_toc_level": 2,
+    "pygments_light_style": "a11y-high-contrast-light",
+    "pygments_dark_style": "a11y-high-contrast-dark",
+}
+
+# COURSE_URL is the repository's address, COURSE_HUB a JupyterHub's: with the first, pages can be opened in a service.
+if repository := os.environ.get("COURSE_URL", "").rstrip("/"):
+    branch = os.environ.get("COURSE_BRANCH", "main")
+    course_repository = f"{repository}/blob/{branch}"
+    html_theme_options |= {
+        "repository_url": repository,
+        "repository_branch": branch,
+        "use_repository_button": True,
+        "launch_buttons": {
+            "colab_url": "https://colab.research.google.com",
+            "binderhub_url": "https://mybinder.org",
+            "jupyterhub_url": os.environ.get("COURSE_HUB", ""),
+        },
+    }

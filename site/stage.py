@@ -1,0 +1,200 @@
+"""The sources of the site: lessons, exercises and documents, laid out as in the project, so that their links hold."""
+
+import importlib.util
+import json
+import re
+import shutil
+from dataclasses import dataclass
+from datetime import date
+from html import escape
+from pathlib import Path
+
+import jinja2
+import nbformat
+import outputs
+import predictions
+
+from course_lib.lesson import widgets
+
+HERE = Path(__file__).parent
+DOCUMENTS = ("gpu", "instructors", "symptoms", "glossary")  # in this order, those that are there
+NAMES = {"mnist": "MNIST", "cifar10": "CIFAR-10", "fsdd": "spoken digits"}
+
+
+_FRONT = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(HERE), undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+).get_template("index.md.j2")
+
+
+@dataclass
+class Page:
+    """A notebook on its way to the site: a lesson, or an exercise."""
+
+    path: Path
+    notebook: nbformat.NotebookNode
+
+    @property
+    def title(self) -> str:
+        """The first heading of level 1, without its markup: '01 · Why discrete?'."""
+        prose = "\n".join(cell.source for cell in self.notebook.cells if cell.cell_type == "markdown")
+        heading = re.search(r"^# +(.+?)[ #]*$", prose, flags=re.MULTILINE)
+        return re.sub(r"[`*$]", "", heading[1]) if heading else self.path.stem
+
+    @property
+    def course(self) -> dict:
+        """What the notebook's metadata says: minutes, difficulty, and under `made` how its outputs came about."""
+        return self.notebook.metadata.get("course", {})
+
+    @property
+    def made(self) -> str:
+        """When, with which data and on what machine the outputs were made."""
+        if "made" not in self.course:
+            return ""
+        made = self.course["made"]
+        data = [NAMES.get(name, name) + " (a sample)" * (kind == "sample") for name, kind in made["data"].items()]
+        return " · ".join([f"Outputs of {_day(made['date'])}", *data, made["machine"], f"ran in {made['seconds']} s"])
+
+    @property
+    def samples(self) -> list[str]:
+        """The data sets in whose place a sample was used."""
+        data = self.course.get("made", {}).get("data", {})
+        return [NAMES.get(name, name) for name, kind in data.items() if kind == "sample"]
+
+    def stopped(self) -> tuple[int, str] | None:
+        """Where the notebook's run stopped: the cell's position, and 'cell 3: NameError: ...', counting code cells."""
+        number = 0
+        for position, cell in enumerate(self.notebook.cells):
+            number += cell.cell_type == "code"
+            if "raises-exception" not in cell.metadata.get("tags", []):
+                for output in cell.get("outputs", []):
+                    if output.output_type == "error":
+                        return position, f"cell {number}: {output.ename}: {output.evalue}".strip().splitlines()[0]
+        return None
+
+
+def read(folder: Path) -> list[Page]:
+    """The notebooks NN_topic.ipynb of a folder in the order of their numbers; SystemExit names an unreadable one."""
+    pages = []
+    for path in sorted(folder.glob("[0-9][0-9]_*.ipynb")):
+        try:
+            pages.append(Page(path, nbformat.read(path, as_version=4)))
+        except Exception as error:  # nbformat lets through whatever its JSON and schema checks raise
+            raise SystemExit(f"{path} cannot be read as a notebook: {error}") from error
+    return pages
+
+
+def stage(project: Path, notebooks: Path, folder: Path, figures: Path) -> list[Page]:
+    """Writes the sources of the site into `folder`, its pictures into `figures`, and gives the lessons.
+
+    project: where exercises/, docs/ and README.md are. notebooks: where the lessons are.
+    """
+    lessons, exercises = read(notebooks), read(project / "exercises")
+    if not lessons:
+        raise SystemExit(f"there is no lesson (NN_topic.ipynb) in {notebooks}")
+    figures.mkdir(parents=True)
+    for kind, pages in {"notebooks": lessons, "exercises": exercises}.items():
+        for page in pages:
+            _write(folder / kind / page.path.name, nbformat.writes(_as_page(page, figures)))
+    documents = [f"docs/{name}" for name in DOCUMENTS if (project / "docs" / f"{name}.md").exists()]
+    for document in documents:
+        _write(folder / f"{document}.md", (project / f"{document}.md").read_text(encoding="utf-8"))
+    if project == HERE.parent:
+        shutil.copytree(HERE / "reference", folder / "reference")
+    parts = {
+        "Lessons": [f"notebooks/{page.path.stem}" for page in lessons],
+        "Exercises": [f"{page.title.removeprefix('Exercise ')} <exercises/{page.path.stem}>" for page in exercises],
+        "Guides": documents,
+        "Reference": [
+            f"course_lib.{file.stem} <reference/{file.stem}>"
+            for file in sorted((folder / "reference").glob("*.md"), reverse=True)
+        ],
+    }
+    index = _FRONT.render(
+        lessons=lessons,
+        exercises=exercises,
+        parts=parts,
+        seen=_what_you_will_see(project / "README.md"),
+        touch=_grid() if project == HERE.parent else "",
+        first=_first_training(project / "build" / "first", figures),
+    )
+    _write(folder / "index.md", index)
+    return lessons
+
+
+def _write(file: Path, text: str) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text, encoding="utf-8")
+
+
+def _what_you_will_see(readme: Path) -> dict[str, str]:
+    """README's tables of lessons and exercises: path of a notebook -> what stands beside it, as HTML."""
+    text = readme.read_text(encoding="utf-8") if readme.exists() else ""
+    rows = re.findall(r"^\| \d\d \| \[.+?\]\((.+?)\) \| (.+?) \|", text, flags=re.MULTILINE)
+    return {path: re.sub("`(.+?)`", r"<code>\1</code>", escape(words)) for path, words in rows}
+
+
+def _grid() -> str:
+    """The widget to begin with: a model of digits whose codes can be changed."""
+    if importlib.util.find_spec("course_lib.lesson.widgets.grid") is None:
+        return ""
+    from course_lib.lesson.widgets.grid import Grid
+
+    data, _ = Grid()._repr_mimebundle_()
+    return widgets.element(data[widgets.MIME], data["image/png"], data["text/plain"])
+
+
+def _first_training(folder: Path, figures: Path) -> dict | None:
+    """What tools/first_training.py left, where it was run; its picture is put among the others."""
+    if not (folder / "first.json").exists():
+        return None
+    shutil.copy(folder / "digits.png", figures / "first.png")
+    first = json.loads((folder / "first.json").read_text(encoding="utf-8"))
+    return {**first, "date": _day(first["date"])}
+
+
+def _day(iso: str) -> str:
+    """'2026-11-27' -> '27 November 2026'."""
+    day = date.fromisoformat(iso)
+    return f"{day.day} {day:%B %Y}"
+
+
+def _as_page(page: Page, figures: Path) -> nbformat.NotebookNode:
+    """The notebook with what a page has besides: facts under the title, and a box where the run stopped."""
+    cells = page.notebook.cells
+    stopped = page.stopped()
+    outputs.prepare(page.notebook, page.path.stem, figures)
+    predictions.prepare(page.notebook)
+    for cell in cells:
+        if cell.metadata.get("jupyter", {}).get("source_hidden"):
+            cell.metadata["tags"] = [*cell.metadata.get("tags", []), "hide-input"]
+    head = _facts(page) + [_box("sample", _sample(page))] * bool(page.samples)
+    if stopped:
+        position, where = stopped
+        told = f"This lesson stopped at {escape(where)}. The cells after it were not run."
+        cells.insert(position + 1, nbformat.v4.new_markdown_cell(_box("failure", f'<span id="stopped"></span>{told}')))
+        head.append(_box("failure", f'{told} <a href="#stopped">Show it</a>'))
+    if head and cells and cells[0].cell_type == "markdown":
+        title, _, rest = cells[0].source.partition("\n")
+        cells[0].source = "\n\n".join(
+            [title, *head, re.sub(r"^About \d+ minutes\. (Difficulty: \d of 3\. ?)?", "", rest, flags=re.M)]
+        )
+    return page.notebook
+
+
+def _facts(page: Page) -> list[str]:
+    parts = {"minutes": "{} minutes", "difficulty": "difficulty {} of 3"}
+    stated = [text.format(page.course[name]) for name, text in parts.items() if name in page.course]
+    lines = [f'<p class="facts">{" · ".join(stated)}</p>'] * bool(stated)
+    return lines + [f'<p class="made">{escape(page.made)}</p>'] * bool(page.made)
+
+
+def _sample(page: Page) -> str:
+    return (
+        f"This page was made with a small sample that comes with the course, not with {' and '.join(page.samples)}: "
+        "neither a copy nor a network was found. For the real data run <code>make run</code> with a network, or put "
+        "the files into <code>data/</code> first."
+    )
+
+
+def _box(kind: str, html: str) -> str:
+    return f'<div class="notice {kind}" role="note"><p>{html}</p></div>'
