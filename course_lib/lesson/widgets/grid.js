@@ -1,8 +1,8 @@
 // A VQ-VAE under one's hand: draw, see the codes, change one, see what is drawn from them.
 
 const BOX = 20 / 28; // MNIST scales a digit to a box of 20 x 20 in its 28 x 28 ...
-const RADIUS = 1.25 / 28; // ... its pen is about two and a half pixels wide ...
-const SOFT = 0.75; // ... and its edges fade over about one and a half
+const RADIUS = 1.4 / 28; // ... its pen is nearly three pixels wide ...
+const SOFT = 0.6; // ... and its edges fade over a little more than one
 const LARGEST = 2.5; // a dot is no digit: what is small is not enlarged beyond this
 const OTHERS = 4; // codes tried at a place to see which pixels it moves
 const PAGE = 48; // codes on a page of the palette, where there are more than 64
@@ -179,7 +179,7 @@ function drawingPad({ height, width, changed, announce }) {
     {
       class: "vq-grid-pad", tabindex: 0, role: "application", "aria-roledescription": "drawing pad",
       "aria-label": "Drawing pad. The arrow keys move the pen. Space draws a line to it, Enter lifts it, Backspace takes the last stroke away.",
-      pointerdown, pointermove, pointerup: lift, pointercancel: lift, keydown, focus: trace,
+      pointerdown, pointermove, pointerup: lift, pointercancel: lift, blur: lift, keydown,
     },
     ground, svg, hint,
   );
@@ -276,19 +276,19 @@ function codePalette({ K, colours, listing, draw, look, choose, closed }) {
   const title = element("span", { class: "vq-figure" });
   const order = element(
     "select", { "aria-label": "Order of the codes", change: () => fill(0) },
-    element("option", { value: "alike" }, "look-alikes together"),
-    element("option", { value: "near", selected: many }, "nearest codes first"),
+    element("option", { value: "alike" }, "look-alikes"),
+    element("option", { value: "near", selected: many }, "nearest first"),
     element("option", { value: "number" }, "by number"),
   );
   const wanted = element("input", {
     type: "number", min: 0, max: K - 1, placeholder: "No.", "aria-label": `Find a code by its number, 0 to ${K - 1}`,
-    input: find, keydown: (event) => event.key === "Enter" && found() !== null && choose(found()),
+    input: find, blur: () => look(null), keydown: (event) => event.key === "Enter" && found() !== null && choose(found()),
   });
   const earlier = element("button", { type: "button", "aria-label": "Earlier codes", click: () => fill(page - 1) }, "‹");
   const later = element("button", { type: "button", "aria-label": "Later codes", click: () => fill(page + 1) }, "›");
   const shown = element("span");
   const pages = element("span", { class: "vq-row", hidden: !many }, earlier, shown, later);
-  const close = element("button", { type: "button", click: closed }, "Close");
+  const close = element("button", { type: "button", class: "vq-grid-close", "aria-label": "Close the palette", click: closed }, "×");
   const list = element("div", {
     class: "vq-grid-list", role: "listbox", "aria-label": "Codes", keydown,
     pointerover: (event) => event.pointerType === "mouse" && look(codeOf(event)),
@@ -299,7 +299,7 @@ function codePalette({ K, colours, listing, draw, look, choose, closed }) {
   });
   const node = element(
     "section", { class: "vq-grid-palette", "aria-label": "Palette of codes", hidden: true },
-    element("div", { class: "vq-row" }, title, element("span", { class: "vq-row vq-grid-find" }, order, wanted, pages, close)), list,
+    element("div", { class: "vq-row" }, title, element("span", { class: "vq-row vq-grid-find" }, order, wanted, pages), close), list,
   );
 
   function codeOf(event) {
@@ -382,7 +382,7 @@ function codePalette({ K, colours, listing, draw, look, choose, closed }) {
   return {
     node, enter, redraw,
     isOpen: () => !node.hidden,
-    /** Shows the codes anew, from the first; `now` is marked as chosen. */
+    /** Shows the codes anew, from the first; `now` is marked as the one that is held. */
     open(heading, now) {
       title.textContent = heading;
       selected = now;
@@ -390,7 +390,8 @@ function codePalette({ K, colours, listing, draw, look, choose, closed }) {
       node.hidden = false;
       fill(0);
     },
-    choose(now, heading) {
+    /** Marks the code that is held from now on. */
+    hold(now, heading) {
       title.textContent = heading;
       selected = now;
       mark();
@@ -403,7 +404,7 @@ function codePalette({ K, colours, listing, draw, look, choose, closed }) {
 
 const TOOLS = {
   change: ["Change", "Click a place, and choose another code for it."],
-  pick: ["Pick up", "Click a place: its code comes onto the brush."],
+  pick: ["Pick", "Click a place: its code comes onto the brush."],
   paint: ["Paint", "Drag over the places that should hold the code on the brush."],
   swap: ["Swap", "Click two places: they exchange their codes."],
 };
@@ -463,7 +464,8 @@ function render({ model, el }) {
   const tools = Object.entries(TOOLS).map(([name, [label, title]]) =>
     element("button", { type: "button", title, "data-tool": name, click: () => take(name) }, label),
   );
-  const chip = element("button", { type: "button", class: "vq-grid-chip", click: openPalette });
+  const held = element("span", { class: "vq-grid-held" }); // the code on the brush
+  tools.find((button) => button.dataset.tool === "paint").append(" ", held);
   const undo = element("button", { type: "button", title: "Ctrl+Z", click: () => travel(past, future, "Undone") }, "Undo");
   const redo = element("button", { type: "button", title: "Ctrl+Y", click: () => travel(future, past, "Done again") }, "Redo");
   const reset = element("button", { type: "button", title: "Back to the codes that the encoder gave", click: resetCodes }, "Reset");
@@ -480,13 +482,16 @@ function render({ model, el }) {
 
   const picture = element("canvas", { role: "img" });
   const heat = element("canvas", { "aria-hidden": "true" });
-  const figures = Object.fromEntries(["stored", "error", "perplexity", "changed"].map((name) => [name, element("dd")]));
+  const figures = Object.fromEntries(["stored", "MSE", "perplexity", "changed"].map((name) => [name, element("dd")]));
   const panel = (name, title, ...children) =>
     element("section", { class: `vq-grid-${name}`, "aria-label": title }, element("div", { class: "vq-grid-title" }, title), ...children);
   const row = (...children) => element("div", { class: "vq-row" }, ...children);
+  const body = element("div", { class: "vq-grid-body" });
   const root = element(
     "div", { class: "vq-widget vq-grid", "data-widget": "grid", "data-lm-suppress-shortcuts": "true", keydown: rootKey },
-    say, live,
+    say, live, body,
+  );
+  body.append(
     element(
       "div", { class: "vq-grid-panels" },
       panel(
@@ -497,7 +502,7 @@ function render({ model, el }) {
           ? [element("div", { class: "vq-grid-seen" }, element("div", {}, seen, frameSeen), "What the model sees: your strokes, scaled to a box of 20 × 20 and centred by their mass, as MNIST’s digits were.")]
           : []),
       ),
-      panel("codes", `Its ${places} codes`, board, row(...tools, chip), row(undo, redo, reset, random)),
+      panel("codes", `Its ${places} codes`, board, row(...tools), row(undo, redo, reset, random)),
       panel(
         "drawn", "Drawn from the codes", element("div", { class: "vq-grid-picture" }, picture, heat, frameDrawn),
         element("dl", {}, ...Object.entries(figures).map(([name, node]) => element("div", {}, element("dt", {}, name), node))),
@@ -562,7 +567,7 @@ function render({ model, el }) {
     const perplexity = core.perplexity(codes);
     const nmse = error / model.get("variance");
     figures.stored.textContent = `${number(bits, 1)} bits, not ${number(8 * area)}`;
-    figures.error.textContent = `MSE ${error.toFixed(4)}, NMSE ${nmse.toFixed(3)}`;
+    figures.MSE.textContent = `${error.toFixed(4)} (NMSE ${nmse.toFixed(3)})`;
     figures.perplexity.textContent = `${perplexity.toFixed(1)} of at most ${Math.min(K, places)}`;
     figures.changed.textContent = changed ? `${changed} of ${places} places` : "nothing yet";
     Object.assign(root.dataset, { codes: codes.join(","), error: error.toFixed(6), nmse: nmse.toFixed(6), bits: Number(bits.toFixed(1)), perplexity: perplexity.toFixed(3), changed });
@@ -587,11 +592,10 @@ function render({ model, el }) {
     });
     tools.forEach((button) => button.setAttribute("aria-pressed", button.dataset.tool === tool));
     board.dataset.tool = tool;
-    chip.hidden = tool !== "paint";
-    chip.textContent = `with ${brush}`;
-    chip.setAttribute("aria-label", `Paint with code ${brush}: choose another`);
-    chip.style.background = colours[brush];
-    chip.style.color = core.inkOn(colours[brush]);
+    held.hidden = tool !== "paint";
+    held.textContent = brush;
+    held.style.background = colours[brush];
+    held.style.color = core.inkOn(colours[brush]);
     const wanted = at !== null && preview === null && !(fresh && at === place);
     heat.hidden = !wanted;
     if (wanted && heated !== at) warm(at);
@@ -663,10 +667,14 @@ function render({ model, el }) {
   }
 
   function set(next, message) {
+    const elsewhere = next.some((code, i) => code !== codes[i] && i !== place);
     codes = next;
     fresh = true;
     later("codes");
-    if (palette.isOpen()) palette.choose(tool === "paint" ? brush : codes[place], heading());
+    if (palette.isOpen()) {
+      palette.hold(tool === "paint" ? brush : codes[place], heading());
+      if (elsewhere) palette.redraw();
+    }
     tell(message, true);
     send();
   }
@@ -677,29 +685,26 @@ function render({ model, el }) {
     const back = from.pop();
     const count = back.filter((code, i) => code !== codes[i]).length;
     set(back, `${message}: ${count} ${count === 1 ? "place" : "places"}.`);
-    palette.isOpen() && palette.redraw();
   }
 
   function resetCodes() {
     change(encoded.slice(), "The encoder’s own codes again.");
-    palette.isOpen() && palette.redraw();
   }
 
   function randomCodes() {
-    const message = `${places} codes by lot. Each is a good code; what is missing is which go together. That is what a prior learns.`;
+    const message = `${places} codes drawn at random. Each one is good; the mess is that they do not fit together. Which codes go together is what a prior learns.`;
     change(Int32Array.from({ length: places }, () => Math.floor(Math.random() * K)), message);
-    palette.isOpen() && palette.redraw();
   }
 
   function choose(code) {
     brush = code;
     preview = null;
     if (tool === "paint") {
-      palette.choose(code, heading());
+      palette.hold(code, heading());
       tell(`Drag over the places that should hold code ${code}.`, true);
       return later("view");
     }
-    if (codes[place] === code) return;
+    if (codes[place] === code) return tell(`${sentence(spot(place))} holds code ${code} already.`, true);
     const before = codes[place];
     change(core.withCode(codes, place, code), `${sentence(spot(place))}: code ${code} in place of ${before}. Look at the picture; undo takes it back.`);
   }
@@ -730,13 +735,14 @@ function render({ model, el }) {
   }
 
   function take(name) {
+    if (name === "paint" && tool === "paint") return openPalette();
     [tool, first] = [name, null];
-    if (palette.isOpen()) closePalette();
-    tell(name === "paint" ? `Drag over the places that should hold code ${brush}.` : TOOLS[name][1], true);
+    closePalette();
+    tell(name === "paint" ? `Drag over the places that should hold code ${brush}. For another code, press Paint again.` : TOOLS[name][1], true);
     later("view");
   }
 
-  const heading = () => (tool === "paint" ? `The brush holds ${brush}. Choose another:` : `${sentence(spot(place))} holds ${codes[place]}. Choose another:`);
+  const heading = () => (tool === "paint" ? `On the brush, now ${brush}:` : `${sentence(spot(place))}, now ${codes[place]}:`);
 
   function openPalette() {
     reference = tool === "paint" ? brush : codes[place];
@@ -790,7 +796,6 @@ function render({ model, el }) {
     if (!count) return;
     codes = start;
     change(painted, `${count} ${count === 1 ? "place holds" : "places hold"} code ${brush} now.`);
-    palette.isOpen() && palette.redraw();
   }
 
   function hover(at) {
@@ -842,7 +847,10 @@ function render({ model, el }) {
       else tell(`There is no code ${code}: they go from 0 to ${K - 1}.`, true);
     };
     if (10 * code >= K) done();
-    else timer = setTimeout(done, 800);
+    else {
+      timer = setTimeout(done, 800);
+      tell(`Code ${typed} …`);
+    }
     return true;
   }
 
@@ -898,7 +906,7 @@ function render({ model, el }) {
 
   model.on("change:pixels", receive);
   model.on("change:codes", receive);
-  tell(drawable ? `A digit as ${codesAndBits()}. Draw your own on the left, then click one of its codes and choose another.` : `A photograph as ${codesAndBits()}. Click one of the codes and choose another.`);
+  tell(drawable ? `A digit as ${codesAndBits()}. Draw your own, then click one of its codes and choose another.` : `A photograph as ${codesAndBits()}. Click one of the codes and choose another.`);
   el.append(root);
   return () => {
     cancelAnimationFrame(request);

@@ -13,6 +13,7 @@ from safetensors.torch import save
 from scipy.cluster.hierarchy import leaves_list, linkage
 from torch import Tensor, nn
 
+from course_lib import weights
 from course_lib.lesson.plots import CODE_COLOURS
 from course_lib.lesson.widgets import HERE, Widget
 from course_lib.models import ConvVQVAE
@@ -178,8 +179,6 @@ class Grid(Widget):
 
 
 def _stored(name: str) -> tuple[str, bytes, nn.Module]:
-    from course_lib import weights
-
     if name not in SHOWN:
         raise ValueError(f"there is no model {name!r} for the grid; wanted {', '.join(map(repr, SHOWN))}, or a model")
     return name, weights.read(name), weights.load(name)
