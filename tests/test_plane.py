@@ -1,4 +1,4 @@
-"""The plane: its arithmetic against course_lib, autograd and the library, its Python half, its front end in a browser."""
+"""The plane: its arithmetic against course_lib, autograd and the library; its Python half; its front end."""
 
 import json
 
@@ -230,3 +230,338 @@ def test_the_still_picture_tells_the_figures():
     codes = quantize.nearest_codes(latents, codebook)
     assert png.startswith(b"\x89PNG") and f"{quantize.codebook_loss(latents, codebook[codes]):.3f}" in alt
     assert "60 latents and 4 codes" in alt
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# In a browser
+
+
+@pytest.fixture
+def given():
+    torch.manual_seed(0)
+    return torch.randn(200, 2), torch.randn(6, 2)
+
+
+def figures(page, index=0):
+    """What the widget carries: distortion, perplexity, step, used."""
+    data = page.locator(".vq-plane").nth(index).evaluate("root => ({ ...root.dataset })")
+    return {name: float(data[name]) for name in ("distortion", "perplexity", "step", "used", "reconstruction")}
+
+
+def handle(page, kind, index):
+    """The middle of a code, latent or target on the screen."""
+    box = page.locator(f'.vq-proxies button[data-kind="{kind}"]').nth(index).bounding_box()
+    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+
+def drag(page, start, by):
+    page.mouse.move(*start)
+    page.mouse.down()
+    page.mouse.move(start[0] + by[0], start[1] + by[1], steps=5)
+    page.mouse.up()
+
+
+def press(page, name, times=1):
+    for _ in range(times):
+        page.get_by_role("button", name=name, exact=True).click()
+
+
+def program(page):
+    """The copied program; what it builds, before it takes a step; and what it has after ten steps."""
+    press(page, "Copy as Python")
+    text = page.get_by_label("What was copied").input_value()
+    before, after = {}, {}
+    exec(text.split("\nreport(")[0], before)
+    exec(text, after)
+    return text, before, after
+
+
+def measured(tensors):
+    codes = quantize.nearest_codes(tensors["latents"], tensors["codebook"])
+    return {
+        "distortion": quantize.codebook_loss(tensors["latents"], tensors["codebook"][codes]).item(),
+        "perplexity": quantize.perplexity(codes, len(tensors["codebook"])).item(),
+        "used": len(codes.unique()),
+    }
+
+
+def agrees(page, tensors):
+    found = figures(page)
+    return all(found[name] == pytest.approx(value, abs=1e-5) for name, value in measured(tensors).items())
+
+
+def test_a_code_is_dragged_and_the_figures_follow(visit, given):
+    with visit(widgets.page(Plane(*given))) as page:
+        start, before = handle(page, "code", 2), figures(page)
+        assert agrees(page, dict(zip(("latents", "codebook"), given)))
+        drag(page, start, (-60, 40))
+        after, end = figures(page), handle(page, "code", 2)
+        assert after["distortion"] != before["distortion"] and after["step"] == 0
+        assert (end[0] - start[0], end[1] - start[1]) == pytest.approx((-60, 40), abs=2)
+        assert "Code 2 now owns" in page.locator(".vq-caption").inner_text()
+        _, tensors, _ = program(page)
+        assert agrees(page, tensors)
+        moved = (tensors["codebook"] - given[1]).abs().sum(1) > 1e-6
+        assert moved.tolist() == [False, False, True, False, False, False]
+        press(page, "Undo")
+        assert figures(page) == before
+        press(page, "Redo")
+        assert figures(page) == after
+        page.locator(".vq-proxies button").nth(0).focus()
+        page.keyboard.press("Control+z")
+        assert figures(page) == before
+
+
+def test_a_latent_changes_its_code_at_the_border(visit):
+    latents, codebook = torch.tensor([[-0.8, 0.0], [0.9, 0.3]]), torch.tensor([[-1.0, 0.0], [1.0, 0.0]])
+    plane = Plane(latents, codebook, target=[1.0, 0.0], show=["cells", "straight_through", "rotation"])
+    with visit(widgets.page(plane)) as page:
+        start, before = handle(page, "latent", 0), figures(page)
+        drag(page, start, (40, 0))
+        assert "still gets code 0" in page.locator(".vq-caption").inner_text()
+        assert figures(page)["reconstruction"] == before["reconstruction"]
+        page.mouse.move(*handle(page, "latent", 0))
+        drag(page, handle(page, "latent", 0), (300, 0))
+        assert "from code 0 to code 1" in page.locator(".vq-caption").inner_text()
+        assert figures(page)["reconstruction"] == pytest.approx(before["reconstruction"] - 4 / 4)  # mean of 4 numbers
+        page.get_by_label("rotation-trick arrow").uncheck()
+        assert page.locator(".vq-legend li").count() == 2
+
+
+def test_a_finger_drags_a_code_and_scrolls_beside_it(visit, given):
+    with visit(widgets.page(Plane(*given)), width=390, height=700) as page:
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        before, (x, y) = figures(page), handle(page, "code", 1)
+        touch = page.context.new_cdp_session(page)
+
+        def finger(kind, *points):
+            touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": a, "y": b} for a, b in points]})
+
+        finger("touchStart", (x, y))
+        for i in range(1, 6):
+            finger("touchMove", (x, y - 10 * i))
+        finger("touchEnd")
+        assert figures(page)["distortion"] != before["distortion"] and page.evaluate("scrollY") == 0
+        assert handle(page, "code", 1)[1] == pytest.approx(y - 50, abs=3)
+        after = figures(page)
+        box = page.locator(".vq-stage").bounding_box()
+        x, y = box["x"] + box["width"] - 6, box["y"] + box["height"] - 6  # nothing lies in this corner
+        finger("touchStart", (x, y))
+        for i in range(1, 12):
+            finger("touchMove", (x, y - 20 * i))
+        finger("touchEnd")
+        page.wait_for_function("scrollY > 50")
+        assert figures(page) == after
+
+
+def test_the_keyboard_does_the_same(visit, given):
+    with visit(widgets.page(Plane(*given))) as page:
+        before, start = figures(page), handle(page, "code", 0)
+        page.locator(".vq-stage button").first.focus()
+        page.keyboard.press("ArrowRight")
+        assert handle(page, "code", 0)[0] == pytest.approx(start[0] + 6, abs=2)
+        page.keyboard.press("Shift+ArrowUp")
+        assert handle(page, "code", 0)[1] == pytest.approx(start[1] - 32, abs=2)
+        _, tensors, _ = program(page)
+        assert figures(page)["distortion"] != before["distortion"] and agrees(page, tensors)
+        page.locator(".vq-stage button").first.focus()
+        for index in range(1, 6):
+            page.keyboard.press("Tab")
+            name = page.evaluate("document.activeElement.getAttribute('aria-label')")
+            assert name.startswith(f"Code {index} at ") and "latents" in name
+        page.keyboard.press("Tab")
+        page.keyboard.press("PageDown")
+        page.keyboard.press("ArrowLeft")
+        assert page.locator(".vq-caption").inner_text().startswith("Latent 1")
+        page.keyboard.press("Delete")
+        page.wait_for_timeout(600)  # what is said waits for quiet
+        assert "codes in use" in page.locator("[aria-live]").inner_text()
+        _, tensors, _ = program(page)
+        assert len(tensors["latents"]) == 199
+        page.locator(".vq-stage button").first.focus()
+        page.keyboard.press("a")
+        page.keyboard.press("s")
+        assert figures(page)["step"] == 1
+        page.keyboard.press("p")
+        page.wait_for_function("document.querySelector('.vq-plane').dataset.step > 2")
+        page.keyboard.press(" ")
+        assert page.get_by_role("button", name="Play").get_attribute("aria-pressed") == "false"
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"method": "kmeans"},
+        {"method": "ema", "decay": 0.8},
+        {"method": "ema", "batch_size": 48},
+        {"method": "gradient", "learning_rate": 0.5},
+        {"method": "gradient", "encoder_moves": True, "commitment_weight": 0.5, "batch_size": 16, "target": [1.0, 1.0]},
+    ],
+)
+def test_the_copied_program_gives_the_same_numbers(visit, given, settings):
+    latents, codebook = given
+    codebook[-1] = 9.0  # a code that nobody chooses
+    with visit(widgets.page(Plane(latents, codebook, **settings))) as page:
+        press(page, "Step", 3)
+        text, before, after = program(page)
+        assert agrees(page, before) and "report(3)" in text
+        press(page, "Step", 10)
+        assert figures(page)["step"] == 13 and agrees(page, after)
+        _, reached, _ = program(page)
+        for name in ("latents", "codebook", "cluster_size", "embed_sum"):
+            if name in reached:
+                torch.testing.assert_close(after[name], reached[name], atol=1e-6, rtol=0)
+
+
+def test_the_address_keeps_what_was_touched(visit, given, tmp_path):
+    file = tmp_path / "two.html"
+    file.write_text(widgets.page(Plane(*given), Plane(data="moons", points=60, method="ema")), encoding="utf-8")
+    with visit(file, height=3000) as page:
+        assert "#" not in page.url
+        second = page.locator(".vq-plane").nth(1)
+        second.get_by_role("button", name="Step").click(click_count=3)
+        second.get_by_label("data set").select_option("ring")
+        second.get_by_role("button", name="Step").click(click_count=2)
+        page.wait_for_function("location.hash.includes('step:2')")
+        assert page.url.count("plane1=") == 1 and "plane0" not in page.url
+        wanted, other = figures(page, 1), figures(page, 0)
+        drag(page, handle(page, "code", 0), (30, 30))
+        page.wait_for_function("location.hash.includes('plane0=')")
+        moved = figures(page, 0)
+        assert moved["distortion"] != other["distortion"]
+        page.reload()
+        page.locator(".vq-plane").nth(1).wait_for()
+        for index, scene in ((0, moved), (1, wanted)):
+            found = figures(page, index)
+            assert found["step"] == scene["step"]
+            assert found["distortion"] == pytest.approx(scene["distortion"], abs=1e-4)
+        assert page.locator(".vq-plane").nth(1).get_by_label("data set").input_value() == "ring"
+
+
+def test_a_link_that_is_none_changes_nothing(visit, given, tmp_path):
+    file = tmp_path / "one.html"
+    file.write_text(widgets.page(Plane(*given)), encoding="utf-8")
+    for hash in ("plane0=nonsense", "plane0=codes:1,2;step:1", "plane0=data:none;codes:", "section"):
+        with visit(f"{file.as_uri()}#{hash}") as page:
+            assert agrees(page, dict(zip(("latents", "codebook"), given)))
+
+
+def test_settings_begin_anew_and_dead_codes_restart(visit):
+    with visit(widgets.page(Plane(start="uniform", codebook_size=16, method="ema", decay=0.5))) as page:
+        press(page, "Step", 6)
+        assert figures(page)["used"] < 16 and figures(page)["step"] == 6
+        press(page, "Restart dead codes")
+        assert figures(page)["used"] == 16 and "went to random latents" in page.locator(".vq-caption").inner_text()
+        page.get_by_label("data set").select_option("spiral")
+        assert figures(page)["step"] == 0
+        page.get_by_label("number of codes K").focus()
+        page.keyboard.press("ArrowRight")
+        _, tensors, _ = program(page)
+        assert tensors["codebook"].shape == (17, 2)
+        wanted = torch.tensor(draw_latents("spiral", 600, 0), dtype=torch.float64)
+        torch.testing.assert_close(tensors["latents"], wanted, atol=0, rtol=0)
+        press(page, "New draw")
+        _, tensors, _ = program(page)
+        assert not torch.equal(tensors["latents"], wanted)
+
+
+def test_latents_of_ones_own(visit):
+    with visit(widgets.page(Plane())) as page:
+        press(page, "Clear")
+        assert page.get_by_role("button", name="Step").is_disabled()
+        box = page.locator(".vq-stage").bounding_box()
+        for x in (0.2, 0.5, 0.8):
+            page.mouse.click(box["x"] + x * box["width"], box["y"] + 0.5 * box["height"])
+        _, tensors, _ = program(page)
+        assert tensors["latents"].shape == (3, 2) and page.get_by_label("data set").input_value() == "own"
+        press(page, "Add latents")  # off
+        press(page, "Step")
+        assert figures(page)["step"] == 1
+        press(page, "Undo", 5)
+        _, tensors, _ = program(page)
+        assert tensors["latents"].shape == (600, 2)
+
+
+def test_a_lesson_shows_what_it_teaches(visit, given):
+    with visit(widgets.page(Plane(*given, controls=["counts"], caption="Drag code 3."))) as page:
+        names = page.locator(".vq-plane").get_by_role("button").all_inner_texts()
+        assert [name for name in names if name] == ["Undo", "Redo", "Start again"]
+        drag(page, handle(page, "code", 3), (20, 20))
+        assert page.locator(".vq-caption").inner_text() == "Drag code 3."
+        page.wait_for_timeout(600)
+        assert "#" not in page.url  # without `share`, the address stays
+
+
+def ground(page):
+    """The colour of a corner of the picture."""
+    return page.locator(".vq-stage canvas").evaluate(
+        "canvas => [...canvas.getContext('2d').getImageData(9, 9, 1, 1).data]"
+    )
+
+
+def test_the_picture_follows_the_theme(visit, given):
+    with visit(widgets.page(Plane(*given, show=[])), dark=True) as page:
+        assert max(ground(page)[:3]) < 60
+        page.emulate_media(color_scheme="light")
+        page.wait_for_timeout(100)
+        assert min(ground(page)[:3]) > 240
+        page.evaluate("document.documentElement.dataset.theme = 'dark'")
+        page.wait_for_timeout(100)
+        assert max(ground(page)[:3]) < 60
+
+
+def test_without_motion_a_step_is_there_at_once(visit, given):
+    with visit(widgets.page(Plane(*given)), reduced_motion="reduce") as page:
+        press(page, "Step")
+        page.mouse.move(0, 0)
+        page.wait_for_timeout(60)
+        early = page.locator(".vq-stage canvas").evaluate("canvas => canvas.toDataURL()")
+        page.wait_for_timeout(500)
+        assert early == page.locator(".vq-stage canvas").evaluate("canvas => canvas.toDataURL()")
+        press(page, "Play")
+        page.wait_for_function("document.querySelector('.vq-plane').dataset.step > 2")
+
+
+@pytest.mark.parametrize("width, dark", [(1280, False), (390, True)])
+def test_axe_finds_nothing(visit, given, width, dark):
+    from axe_playwright_python.sync_playwright import Axe
+
+    plane = Plane(*given, show=["cells", "straight_through", "rotation", "losses"], target=[1.0, 1.0])
+    with visit(widgets.page(plane), width=width, dark=dark) as page:
+        for method in ("EMA", "Gradient"):
+            press(page, method)
+            press(page, "Step", 2)
+            press(page, "Copy as Python")
+            results = Axe().run(page)
+            assert results.violations_count == 0, results.generate_report()
+
+
+@pytest.mark.slow
+def test_frame_times(visit):
+    """Printed, never asserted: `pytest -s` shows them."""
+    plane = Plane(data="spiral", points=2000, codebook_size=64, start="kmeans", method="ema", show=["cells", "trails"])
+    with visit(widgets.page(plane)) as page:
+        page.evaluate("""() => {
+            const original = window.requestAnimationFrame.bind(window);
+            window.times = [];
+            window.requestAnimationFrame = (paint) => original((now) => {
+                const start = performance.now();
+                paint(now);
+                window.times.push([start, performance.now() - start]);
+            });
+        }""")
+        x, y = handle(page, "code", 0)
+        page.mouse.move(x, y)
+        page.mouse.down()
+        for i in range(120):
+            page.mouse.move(x + 60 * np.sin(i / 9), y + 60 * np.cos(i / 9))
+            page.wait_for_timeout(8)
+        page.mouse.up()
+        drag_times = page.evaluate("window.times.splice(0)")
+        press(page, "Play")
+        page.wait_for_timeout(3000)
+        press(page, "Pause")
+        for name, times in (("drag", drag_times), ("play", page.evaluate("window.times"))):
+            spent, gaps = np.array(times)[:, 1], np.diff(np.array(times)[:, 0])
+            print(f"\n{name}: a frame takes {np.median(spent):.1f} ms, 95% under {np.quantile(spent, 0.95):.1f} ms; "
+                  f"{len(spent)} frames, {np.median(gaps):.1f} ms apart")  # fmt: skip

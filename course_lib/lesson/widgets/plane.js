@@ -265,6 +265,7 @@ const METHODS = { kmeans: "k-means", ema: "EMA", gradient: "Gradient" };
 const NUMBERS = ["points", "seed", "codebook_size", "decay", "eps", "learning_rate", "commitment_weight", "batch_size", "threshold"]; // prettier-ignore
 const SWITCHES = ["codes_move", "encoder_moves", "auto_restart"];
 const SETTINGS = ["data", "start", "method", ...NUMBERS, ...SWITCHES, "target", "show"];
+const MOST_MOVED = 400; // so many moved latents an address can carry
 const TRAIL = 120; // how many steps of a code's path are kept
 
 const pairs = (flat) => Array.from({ length: flat.length / 2 }, (_, i) => [flat[2 * i], flat[2 * i + 1]]);
@@ -279,12 +280,11 @@ const sumsFor = (codebook, clusterSize, eps) => {
 /** All that follows from a scene's latents and codes. */
 function measured(scene) {
   const { latents, codebook, clusterSize, settings } = scene;
+  const targets = targetsOf(scene);
   const codes = nearest(latents, codebook);
   const chosen = counts(codes, codebook.length / 2);
   const sizes = settings.method === "ema" ? clusterSize : chosen;
   const none = latents.length === 0;
-  let norms = 0;
-  for (let i = 0; i < latents.length; i += 2) norms += Math.hypot(latents[i], latents[i + 1]);
   return {
     codes,
     counts: chosen,
@@ -293,7 +293,7 @@ function measured(scene) {
     distortion: none ? NaN : distortion(latents, codebook, codes),
     perplexity: none ? NaN : perplexity(chosen),
     used: chosen.reduce((sum, count) => sum + (count > 0), 0),
-    size: none ? NaN : (2 * norms) / latents.length,
+    reconstruction: none ? NaN : distortion(targets, codebook, codes), // the decoder's loss: mse(q, target)
   };
 }
 
@@ -357,7 +357,7 @@ function encoded(scene, first) {
     const moved = pairs(scene.latents).flatMap(([x, y], i) =>
       x === scene.homes[2 * i] && y === scene.homes[2 * i + 1] ? [] : [i, rounded(x, 3), rounded(y, 3)],
     );
-    if (moved.length) fields.push(`moved:${moved}`);
+    if (moved.length && moved.length <= 3 * MOST_MOVED) fields.push(`moved:${moved}`);
   }
   return fields.join(";");
 }
@@ -405,7 +405,7 @@ function asPython(scene, steps = 10) {
     return `${name} = torch.tensor([  # ${shape}\n${lines.map((line) => `    ${line.trimEnd()}\n`).join("")}], dtype=torch.float64)`;
   };
   const parts = [
-    `"""The plane after ${scene.step} steps, and the next ones with course_lib."""`,
+    `"""The plane as it is at step ${scene.step}, and the next steps with course_lib."""`,
     "\nimport torch\nimport torch.nn.functional as F\n\nfrom course_lib import quantize\n",
     tensor("latents", pairs(latents), `(N=${N}, D=2)`),
     tensor("codebook", pairs(codebook), `(K=${K}, D=2)`),
@@ -533,15 +533,16 @@ function sized(canvas, width, height) {
 
 /** The view that shows all these points with room around them: its middle, and pixels to a unit. */
 function fitted(points, width, height) {
-  let [left, right, bottom, top] = [-1, 1, -1, 1];
+  let [left, right, bottom, top] = [Infinity, -Infinity, Infinity, -Infinity];
   for (let i = 0; i < points.length; i += 2) {
     left = Math.min(left, points[i]);
     right = Math.max(right, points[i]);
     bottom = Math.min(bottom, points[i + 1]);
     top = Math.max(top, points[i + 1]);
   }
-  const scale = Math.min((width - 64) / (right - left), (height - 64) / (top - bottom));
-  return { x: (left + right) / 2, y: (bottom + top) / 2, scale };
+  if (!points.length) [left, right, bottom, top] = [-2, 2, -2, 2];
+  const scale = Math.min((width - 64) / Math.max(1, right - left), (height - 76) / Math.max(1, top - bottom));
+  return { x: (left + right) / 2, y: (bottom + top) / 2 - 6 / scale, scale }; // a little more room at the foot, for numbers
 }
 
 const boxOf = ({ x, y, scale, width, height }) => [
@@ -780,7 +781,7 @@ function drawTargets(context, view, look, scene, picked) {
     const [a, b] = toPixel(view, ...target);
     context.beginPath();
     for (let i = 0; i < 10; i++) {
-      const radius = i % 2 ? 5 : 12;
+      const radius = i % 2 ? 9.5 : 21; // wider than a code, so that it is seen beneath one
       context.lineTo(a + radius * Math.sin((i * TAU) / 10), b - radius * Math.cos((i * TAU) / 10));
     }
     context.closePath();
@@ -844,32 +845,31 @@ function drawCurve(canvas, look, history, name, low) {
   context.fill();
 }
 
-/** A bar for each code: how many latents chose it; a mark at its moving count. */
-function drawBars(canvas, look, figures, clusterSize, ema) {
-  const K = figures.counts.length;
+/** A bar for each code: how many latents chose it; with `sizes`, a mark at its moving count. */
+function drawBars(canvas, look, { counts }, dead, sizes) {
+  const K = counts.length;
   const [width, height] = [canvas.parentElement.clientWidth, 118];
   const context = sized(canvas, width, height);
   context.clearRect(0, 0, width, height);
   const foot = K <= 16 ? 18 : 4;
-  const tallest = Math.max(1, ...figures.counts, ...(ema ? clusterSize : []));
+  const tallest = Math.max(1, ...counts, ...(sizes ?? []));
   const slot = width / K;
   const bar = Math.max(1.5, Math.min(26, slot * 0.74));
   const y = (value) => height - foot - ((height - foot - 18) * value) / tallest;
-  context.font = "11px system-ui, sans-serif";
+  context.font = `${slot < 22 ? 10 : 11}px system-ui, sans-serif`;
   context.textAlign = "center";
   context.textBaseline = "alphabetic";
   for (let k = 0; k < K; k++) {
     const middle = slot * (k + 0.5);
-    const count = figures.counts[k];
-    context.fillStyle = figures.dead[k] ? look.line : look.codes[k].code;
-    context.fillRect(middle - bar / 2, y(count), bar, Math.max(1, y(0) - y(count)));
-    if (ema) {
+    context.fillStyle = dead[k] ? look.line : look.codes[k].code;
+    context.fillRect(middle - bar / 2, y(counts[k]), bar, Math.max(1, y(0) - y(counts[k])));
+    if (sizes) {
       context.fillStyle = look.ink;
-      context.fillRect(middle - bar / 2 - 2, y(clusterSize[k]) - 1, bar + 4, 2);
+      context.fillRect(middle - bar / 2 - 1.5, y(sizes[k]) - 1, bar + 3, 2);
     }
-    context.fillStyle = figures.dead[k] ? look.quiet : look.ink;
+    context.fillStyle = dead[k] ? look.quiet : look.ink;
     if (K <= 16) context.fillText(k, middle, height - 4);
-    if (slot >= 20) context.fillText(count, middle, Math.min(y(count), ema ? y(clusterSize[k]) : Infinity) - 4);
+    if (slot >= 18) context.fillText(counts[k], middle, y(Math.max(counts[k], sizes?.[k] ?? 0)) - 4);
   }
 }
 
@@ -902,16 +902,21 @@ function captionFor(event, before, after, { settings, step }, controls) {
   if (event.kind === "restart") return event.count ? `${event.count} ${event.count === 1 ? "code" : "codes"} went to random latents, with a count of 1. Step on: do they find work?` : "No code is below the threshold, so nothing was restarted.";
   if (event.kind === "step") {
     const fall = compared("the distortion", before.distortion, after.distortion);
-    if (event.still) return settings.method === "gradient" ? "Nothing moves: turn on “codes move” or “encoder moves”." : `Nothing moves any more: each code in use is the mean of its latents. Is it the best there is? Drag a code elsewhere and step again.`;
+    if (event.still && settings.method === "gradient")
+      return settings.encoder_moves || settings.codes_move ? "Nothing moves any more: nobody is pushed. Where in its cell a latent lies is all the same to the decoder." : "Nothing moves: switch on “codes move” or “encoder moves”.";
+    if (event.still) return `Nothing moves any more: each code in use is the mean of its latents. Is it the best there is? Drag a code elsewhere and step again.`;
     if (settings.method === "kmeans") return `Each code went to the mean of its latents; ${fall}. It can never rise in such a step.`;
     if (settings.method === "ema") {
       const tail = dead ? ` ${dead === 1 ? "One code is" : `${dead} codes are`} below the threshold: ${controls.includes("dead") ? "restart, or wait and see." : "nobody has chosen them for a while."}` : "";
       return `Counts and sums kept ${rounded(100 * settings.decay, 2)}% of their past; ${fall}.${tail}`;
     }
+    if (settings.encoder_moves && settings.target.length) {
+      if (after.codes.some((code, n) => code !== before.codes[n])) return `A border crossed: another code goes to the decoder, and its loss jumped from ${short(before.reconstruction)} to ${short(after.reconstruction)}.`;
+      return `The same codes go to the decoder as before: its loss stays at ${short(after.reconstruction)}, and so does its push. Step on.`;
+    }
     if (settings.encoder_moves) {
-      return settings.commitment_weight === 0
-        ? `Nothing holds the latents near their codes: ${compared("their mean size", before.size, after.size, 2)}. Play on, then raise β.`
-        : `The decoder pushes the latents, β = ${settings.commitment_weight} holds them: ${compared("their mean size", before.size, after.size, 2)}. What happens at β = 0?`;
+      const held = settings.commitment_weight ? `The decoder pushes the latents, β = ${settings.commitment_weight} pulls them back to their codes` : "The decoder pushes the latents, and nothing ties them to their codes";
+      return `${held}: ${fall}. ${settings.commitment_weight ? "What grows at β = 0?" : "Play on; then raise β."}`;
     }
     return `Each code took a step towards its latents, a longer one where it has more of them; ${fall}.`;
   }
@@ -984,7 +989,7 @@ function render({ model, el }) {
     return { settings, latents, homes, codebook, clusterSize, embedSum, step: model.get("step"), history: [], trail: [] };
   }
 
-  const entry = (scene, { distortion, perplexity, size }) => ({ step: scene.step, distortion, perplexity, size });
+  const entry = ({ step }, { distortion, perplexity, reconstruction }) => ({ step, distortion, perplexity, reconstruction });
 
   /** Makes `next` the scene. moved: by hand, so that it is drawn at once; else codes and latents glide. */
   function put(next, { event, glide = false } = {}) {
@@ -1100,10 +1105,11 @@ function render({ model, el }) {
     const context = sized(canvas, view.width, view.height);
     const { show } = scene.settings;
     const codes = nearest(shown.latents, shown.codebook);
-    const pushes = show.includes("straight_through") || show.includes("rotation");
+    const pushes = pushed();
+    const grey = controls.includes("dead") ? figures.dead : [];
     context.fillStyle = look.paper;
     context.fillRect(0, 0, view.width, view.height);
-    if (show.includes("cells")) drawCells(context, view, look, shown.codebook, figures.dead);
+    if (show.includes("cells")) drawCells(context, view, look, shown.codebook, grey);
     drawGrid(context, view, look);
     if (show.includes("lines")) drawLines(context, view, look, shown.latents, shown.codebook, codes);
     if (show.includes("trails")) drawTrails(context, view, look, scene.trail, shown, codes);
@@ -1111,9 +1117,10 @@ function render({ model, el }) {
     if (show.includes("losses")) drawLossArrows(context, view, look, shown, codes, scene.settings.commitment_weight);
     const chosen = pushes ? picked() : selected?.kind === "latent" ? [selected.index] : [];
     if (pushes) drawTargets(context, view, look, scene, chosen);
-    for (const n of chosen) drawPicked(context, n, codes[n], now);
-    drawCodes(context, view, look, shown.codebook, figures.dead, selected?.kind === "code" ? selected.index : -1, hovered?.kind === "code" ? hovered.index : -1);
     if (pushes) drawPushes(context, view, look, scene, shown, codes, chosen);
+    for (const n of chosen) drawPicked(context, n, codes[n], now);
+    const chosenCode = (item) => (item?.kind === "code" ? item.index : -1);
+    drawCodes(context, view, look, shown.codebook, grey, chosenCode(selected), chosenCode(hovered));
     const named = drag ?? hovered;
     if (named?.kind === "code")
       drawLabel(context, view, look, `code ${named.index}: ${howMany(figures.counts[named.index])}`, place(named));
@@ -1183,9 +1190,9 @@ function render({ model, el }) {
     if (controls.includes("curves")) {
       drawCurve(curves.distortion, look, scene.history, "distortion", 0);
       drawCurve(curves.perplexity, look, scene.history, "perplexity", 1);
-      if (!tiles.size.hidden) drawCurve(curves.size, look, scene.history, "size", 0);
+      if (!tiles.reconstruction.hidden) drawCurve(curves.reconstruction, look, scene.history, "reconstruction", 0);
     }
-    if (controls.includes("counts")) drawBars(bars, look, figures, scene.clusterSize, scene.settings.method === "ema");
+    if (controls.includes("counts")) drawBars(bars, look, figures, controls.includes("dead") ? figures.dead : [], scene.settings.method === "ema" ? scene.clusterSize : null);
   }
 
   // --- what can be taken hold of --------------------------------------------------------------------------------------
@@ -1193,7 +1200,8 @@ function render({ model, el }) {
   const points = ({ kind }) => (kind === "code" ? scene.codebook : kind === "latent" ? scene.latents : scene.settings.target);
   const where = (item) => [points(item)[2 * item.index], points(item)[2 * item.index + 1]];
   const place = (item) => toPixel(view, ...where(item));
-  const starred = () => scene.settings.target.length && ["straight_through", "rotation"].some((name) => scene.settings.show.includes(name));
+  const pushed = () => ["straight_through", "rotation"].some((name) => scene.settings.show.includes(name));
+  const starred = () => pushed() && scene.settings.target.length > 0;
 
   function itemAt(a, b, reach) {
     const closest = (kind, count, limit) => {
@@ -1433,9 +1441,7 @@ function render({ model, el }) {
     ); // prettier-ignore
 
   function card(title, name, ...children) {
-    const node = make("fieldset", { className: "vq-card" }, make("legend", {}, title), ...children);
-    node.hidden = !controls.includes(name);
-    return node;
+    return controls.includes(name) ? [make("fieldset", { className: "vq-card" }, make("legend", {}, title), ...children)] : [];
   }
 
   /** The settings of a method, seen while it is chosen. */
@@ -1518,16 +1524,16 @@ function render({ model, el }) {
     strip("gradient",
       slider("learning rate", [0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 4], "learning_rate", String),
       slider("commitment weight β", [0, 0.05, 0.1, 0.25, 0.5, 1, 2], "commitment_weight", String), batch(),
-      make("div", { className: "vq-field" }, flag("codes move (codebook loss)", "codes_move"), flag("encoder moves too", "encoder_moves"))),
+      make("div", { className: "vq-field" }, flag("codes move", "codes_move"), flag("encoder moves too", "encoder_moves"))),
   ]; // prettier-ignore
   const cards = make(
     "div",
     { className: "vq-cards" },
-    card("Codes", "codes",
+    ...card("Codes", "codes",
       slider("number of codes K", Array.from({ length: 64 }, (_, i) => i + 1), "codebook_size", String, (value) => begin({ codebook_size: value })),
       choices("start", { normal: "normal, N(0, 1)", uniform: "uniform in ±1/K", kmeans: "k-means" }, () => scene.settings.start, (start) => begin({ start }))),
-    card("Dead codes", "dead",
-      slider("dead below a count of", [0, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20], "threshold", String),
+    ...card("Dead codes", "dead",
+      slider("dead below count", [0, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20], "threshold", String),
       make("div", { className: "vq-row" }, button("Restart dead codes", () => {
         const count = figures.dead.filter(Boolean).length;
         remember();
@@ -1535,16 +1541,16 @@ function render({ model, el }) {
         touch();
       })),
       flag("restart after each step", "auto_restart")),
-    card("Latents", "data",
+    ...card("Latents", "data",
       choices("data set", { given: "as given", blobs: "blobs", ring: "ring", moons: "moons", spiral: "spiral", own: "your own" }, () => scene.settings.data,
         (data) => (data === "own" ? (clearButton.click(), undefined) : begin({ data, points: SHAPES[data] && !(scene.settings.points in sizes) ? 600 : scene.settings.points }))),
       choices("how many", sizes, () => scene.settings.points, (value) => begin({ points: Number(value), data: scene.settings.data in SHAPES ? scene.settings.data : "blobs" })),
       make("div", { className: "vq-row" },
         button("New draw", () => begin({ seed: scene.settings.seed + 1, data: scene.settings.data === "own" ? "blobs" : scene.settings.data })), addButton, clearButton)),
-    card("Show", "show",
+    ...card("Show", "show",
       layer("cells", "cells"), layer("lines to codes", "lines"), layer("trails", "trails"), layer("straight-through arrow", "straight_through"),
-      layer("rotation-trick arrow", "rotation"), layer("who moves whom (losses)", "losses"),
-      toggle("one target for all: a star to drag", () => scene.settings.target.length > 0,
+      layer("rotation-trick arrow", "rotation"), layer("who moves whom", "losses"),
+      toggle("one target for all", () => scene.settings.target.length > 0,
         (on) => change({ target: on ? toPlane(view, 0.8 * view.width, 0.2 * view.height).map((value) => rounded(value, 2)) : [] }))),
   ); // prettier-ignore
   const share = make("div", { className: "vq-row vq-share" }, linkButton, button("Copy as Python", () => copy(asPython(scene), "A program with these numbers")));
@@ -1567,16 +1573,20 @@ function render({ model, el }) {
     if (controls.includes("curves")) node.append(make("div", { className: "vq-curve" }, curves[name]));
     return node;
   }
-  const tiles = { distortion: tile("distortion", "distortion"), perplexity: tile("perplexity", "perplexity"), size: tile("size", "mean size of a latent") };
+  const tiles = { distortion: tile("distortion", "distortion"), perplexity: tile("perplexity", "perplexity"), reconstruction: tile("reconstruction", "decoder's loss") };
   const bars = make("canvas", { "aria-hidden": "true" });
   numbers.used = make("span", { className: "vq-figure" });
   const barTile = make("div", { className: "vq-tile vq-bars" }, make("div", { className: "vq-split" }, make("span", {}, "codes in use"), numbers.used));
   if (controls.includes("counts")) barTile.append(make("div", { className: "vq-curve" }, bars));
-  const side = make("div", { className: "vq-side" }, tiles.distortion, tiles.perplexity, tiles.size, barTile);
+  const wanted = controls.includes("figures");
+  barTile.hidden = !wanted && !controls.includes("counts");
+  tiles.distortion.hidden = tiles.perplexity.hidden = !wanted;
+  const side = make("div", { className: "vq-side" }, tiles.distortion, tiles.perplexity, tiles.reconstruction, barTile);
   const root = make("div", { className: "vq-widget vq-plane" }, bar, ...strips,
     make("div", { className: "vq-body" }, make("div", { className: "vq-main-column" }, stage, legend, caption), side),
     cards, share, shared, keys, live); // prettier-ignore
   root.dataset.widget = "plane";
+  if (barTile.hidden && !wanted) root.classList.add("vq-wide");
 
   function say(text) {
     if (!model.get("caption")) caption.textContent = text;
@@ -1595,16 +1605,17 @@ function render({ model, el }) {
     const K = figures.counts.length;
     const { show } = scene.settings;
     Object.assign(root.dataset, {
-      distortion: figures.distortion, perplexity: figures.perplexity, step: scene.step, used: figures.used, size: figures.size,
+      distortion: figures.distortion, perplexity: figures.perplexity, step: scene.step, used: figures.used,
+      reconstruction: figures.reconstruction,
     }); // prettier-ignore
     numbers.distortion.textContent = short(figures.distortion, 4);
     numbers.perplexity.textContent = `${short(figures.perplexity, 2)} of ${K}`;
     numbers.used.textContent = `${figures.used} of ${K}`;
-    numbers.size.textContent = short(figures.size, 2);
+    numbers.reconstruction.textContent = short(figures.reconstruction, 4);
     stepNumber.textContent = `step ${scene.step}`;
-    tiles.size.hidden = !(scene.settings.method === "gradient" && scene.settings.encoder_moves);
     updates.forEach((update) => update());
-    const pushes = show.includes("straight_through") || show.includes("rotation");
+    const pushes = pushed();
+    tiles.reconstruction.hidden = !pushes && !(scene.settings.method === "gradient" && scene.settings.encoder_moves);
     const arrows = [pushes && "decoder", show.includes("straight_through") && "straight_through", show.includes("rotation") && "rotation", ...(show.includes("losses") ? ["codebook", "commitment"] : [])].filter(Boolean); // prettier-ignore
     const key = arrows.join() + look?.dark + scene.settings.commitment_weight;
     if (legend.dataset.key !== key && look) {

@@ -16,7 +16,7 @@ from course_lib.lesson.widgets import Widget
 MOST = {"latents": 5000, "codebook": 64, "embed_sum": 64}  # rows
 METHODS = ("kmeans", "ema", "gradient")
 LAYERS = ("cells", "lines", "trails", "straight_through", "rotation", "losses")
-CONTROLS = ("steps", "update", "codes", "dead", "data", "show", "counts", "curves", "share")
+CONTROLS = ("steps", "update", "codes", "dead", "data", "show", "figures", "counts", "curves", "share")
 
 
 class Points(traitlets.List):
@@ -166,11 +166,11 @@ class Plane(Widget):
 
 
 def _pairs(name: str, points) -> list[list[float]]:
-    """(rows, 2) finite numbers as a list of pairs."""
+    """(rows, 2) finite numbers as a list of pairs; of float32, the shortest decimals that are the same float32."""
     if isinstance(points, Tensor):
-        points = points.detach().cpu()
+        points = points.detach().cpu().numpy()
     try:
-        array = np.asarray(points, dtype=np.float64)
+        array = np.asarray(points).astype(str if getattr(points, "dtype", None) == np.float32 else float).astype(float)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{name} is no table of numbers; wanted a tensor (rows, 2)") from error
     if array.size == 0:
