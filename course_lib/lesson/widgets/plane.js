@@ -518,7 +518,7 @@ function lookOf(root) {
 }
 
 /** Gives a canvas the size of its box in device pixels; returns its context in CSS pixels. */
-function sized(canvas, width, height) {
+function sized(canvas, width, height, opaque = false) {
   const ratio = window.devicePixelRatio || 1;
   if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) {
     canvas.width = Math.round(width * ratio);
@@ -526,7 +526,7 @@ function sized(canvas, width, height) {
     canvas.style.width = `${width}px`;
     canvas.style.height = `${height}px`;
   }
-  const context = canvas.getContext("2d");
+  const context = canvas.getContext("2d", opaque ? { alpha: false } : undefined);
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
   return context;
 }
@@ -603,22 +603,35 @@ function drawCells(context, view, look, codebook, dead) {
   });
 }
 
-function drawDots(context, view, look, latents, codes, codebookSize) {
+let sheet = null; // a dot of each colour, drawn once: to copy a picture is much cheaper than to draw a circle
+
+function dotsOf(look, radius) {
+  const ratio = window.devicePixelRatio || 1;
+  const key = [radius, ratio, look.dark, look.paper].join();
+  if (sheet?.key === key) return sheet;
+  const side = Math.ceil(2 * (radius + 1.5) * ratio);
+  const canvas = Object.assign(document.createElement("canvas"), { width: side * look.codes.length, height: side });
+  const context = canvas.getContext("2d");
+  look.codes.forEach(({ dot }, k) => {
+    for (const [colour, size] of [[look.paper, radius + 0.9], [dot, radius]]) { // prettier-ignore
+      context.fillStyle = colour;
+      context.beginPath();
+      context.arc(side * (k + 0.5), side / 2, size * ratio, 0, TAU);
+      context.fill();
+    }
+  });
+  sheet = { key, canvas, side, width: side / ratio };
+  return sheet;
+}
+
+function drawDots(context, view, look, latents, codes) {
   const count = codes.length;
   const radius = (count <= 60 ? 5 : count <= 250 ? 4 : count <= 800 ? 3.3 : 2.6) * Math.min(1, 0.5 + view.width / 1200);
-  const paths = Array.from({ length: codebookSize }, () => new Path2D());
+  const { canvas, side, width } = dotsOf(look, radius);
   for (let n = 0; n < count; n++) {
     const [a, b] = toPixel(view, latents[2 * n], latents[2 * n + 1]);
-    paths[codes[n]].moveTo(a + radius, b);
-    paths[codes[n]].arc(a, b, radius, 0, TAU);
+    context.drawImage(canvas, side * codes[n], 0, side, side, a - width / 2, b - width / 2, width, width);
   }
-  context.lineWidth = 1.5;
-  context.strokeStyle = look.paper;
-  paths.forEach((path, k) => {
-    context.fillStyle = look.codes[k].dot;
-    context.stroke(path);
-    context.fill(path);
-  });
 }
 
 /** A line from each latent to its code. */
@@ -1102,9 +1115,9 @@ function render({ model, el }) {
   }
 
   function draw(now) {
-    const context = sized(canvas, view.width, view.height);
+    const context = sized(canvas, view.width, view.height, true);
     const { show } = scene.settings;
-    const codes = nearest(shown.latents, shown.codebook);
+    const codes = shown === scene ? figures.codes : nearest(shown.latents, shown.codebook);
     const pushes = pushed();
     const grey = controls.includes("dead") ? figures.dead : [];
     context.fillStyle = look.paper;
@@ -1113,7 +1126,7 @@ function render({ model, el }) {
     drawGrid(context, view, look);
     if (show.includes("lines")) drawLines(context, view, look, shown.latents, shown.codebook, codes);
     if (show.includes("trails")) drawTrails(context, view, look, scene.trail, shown, codes);
-    drawDots(context, view, look, shown.latents, codes, shown.codebook.length / 2);
+    drawDots(context, view, look, shown.latents, codes);
     if (show.includes("losses")) drawLossArrows(context, view, look, shown, codes, scene.settings.commitment_weight);
     const chosen = pushes ? picked() : selected?.kind === "latent" ? [selected.index] : [];
     if (pushes) drawTargets(context, view, look, scene, chosen);
@@ -1334,7 +1347,8 @@ function render({ model, el }) {
     if (all.length !== proxies.childElementCount) proxies.replaceChildren(...all);
     for (const handle of all) {
       const [a, b] = place(itemOf(handle));
-      handle.style.transform = `translate(${Math.round(a) - 14}px, ${Math.round(b) - 14}px)`;
+      const transform = `translate(${Math.round(a) - 14}px, ${Math.round(b) - 14}px)`;
+      if (handle.style.transform !== transform) handle.style.transform = transform;
     }
   }
 
@@ -1397,6 +1411,7 @@ function render({ model, el }) {
   // --- controls -------------------------------------------------------------------------------------------------------
 
   const updates = []; // one function for each control, which makes it show the scene
+  let updated = []; // what they show
   const button = (text, onclick, properties = {}) => make("button", { type: "button", onclick, ...properties }, text);
 
   function choices(label, values, get, set) {
@@ -1411,7 +1426,7 @@ function render({ model, el }) {
   }
 
   function slider(label, values, name, text, set = (value) => change({ [name]: value })) {
-    const output = make("output");
+    const output = make("span", { className: "vq-value", "aria-hidden": "true" }); // the slider itself says it
     const input = make("input", { type: "range", min: 0, max: values.length - 1, step: 1 });
     const show = (value) => {
       output.textContent = text(value);
@@ -1613,7 +1628,9 @@ function render({ model, el }) {
     numbers.used.textContent = `${figures.used} of ${K}`;
     numbers.reconstruction.textContent = short(figures.reconstruction, 4);
     stepNumber.textContent = `step ${scene.step}`;
-    updates.forEach((update) => update());
+    const controlled = [scene.settings, past.length > 0, future.length > 0, scene.latents.length > 0];
+    if (controlled.some((value, i) => value !== updated[i])) updates.forEach((update) => update());
+    updated = controlled;
     const pushes = pushed();
     tiles.reconstruction.hidden = !pushes && !(scene.settings.method === "gradient" && scene.settings.encoder_moves);
     const arrows = [pushes && "decoder", show.includes("straight_through") && "straight_through", show.includes("rotation") && "rotation", ...(show.includes("losses") ? ["codebook", "commitment"] : [])].filter(Boolean); // prettier-ignore
@@ -1634,14 +1651,17 @@ function render({ model, el }) {
 
   let publishing = false;
   let published = 0;
+  let sent = null; // the latents that the model has: many, and seldom changed
   function publish() {
     published ||= setTimeout(() => {
       published = 0;
       publishing = true;
       const values = {
-        ...scene.settings, latents: pairs(scene.latents), codebook: pairs(scene.codebook), cluster_size: [...scene.clusterSize],
+        ...scene.settings, codebook: pairs(scene.codebook), cluster_size: [...scene.clusterSize],
         embed_sum: pairs(scene.embedSum), step: scene.step,
       }; // prettier-ignore
+      if (scene.latents !== sent) values.latents = pairs(scene.latents);
+      sent = scene.latents;
       for (const [name, value] of Object.entries(values))
         if (JSON.stringify(model.get(name)) !== JSON.stringify(value)) model.set(name, value);
       model.save_changes();
@@ -1651,6 +1671,7 @@ function render({ model, el }) {
 
   function onChange() {
     if (publishing || drag) return;
+    if (model.get("caption")) caption.textContent = model.get("caption");
     const next = fromModel();
     const same = (name) => JSON.stringify([...next[name]]) === JSON.stringify([...scene[name]]);
     const settled = ["latents", "codebook", "clusterSize", "embedSum"].every(same) && next.step === scene.step;
@@ -1660,7 +1681,6 @@ function render({ model, el }) {
     put({ ...next, history: scene.history, trail: [] }, { glide: true });
     const outside = (points) => points.some((value, i) => (i % 2 ? value < bottom || value > top : value < left || value > right));
     if (outside(scene.codebook) || outside(scene.latents)) fit(scene);
-    if (model.get("caption")) caption.textContent = model.get("caption");
     announce();
   }
 
