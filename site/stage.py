@@ -1,6 +1,5 @@
 """The sources of the site: lessons, exercises and documents, laid out as in the project, so that their links hold."""
 
-import importlib.util
 import json
 import re
 import shutil
@@ -12,6 +11,7 @@ from pathlib import Path
 import jinja2
 import nbformat
 import outputs
+import predictions
 
 from course_lib.lesson import widgets
 
@@ -134,9 +134,7 @@ def _what_you_will_see(readme: Path) -> dict[str, str]:
 
 def _grid() -> str:
     """The widget to begin with: a model of digits whose codes can be changed."""
-    if importlib.util.find_spec("course_lib.lesson.widgets.grid") is None:
-        return ""
-    from course_lib.lesson.widgets.grid import Grid
+    from course_lib.lesson.widgets.grid import Grid  # imports PyTorch
 
     data, _ = Grid()._repr_mimebundle_()
     return widgets.element(data[widgets.MIME], data["image/png"], data["text/plain"])
@@ -162,6 +160,7 @@ def _as_page(page: Page, figures: Path) -> nbformat.NotebookNode:
     cells = page.notebook.cells
     stopped = page.stopped()
     outputs.prepare(page.notebook, page.path.stem, figures)
+    predictions.prepare(page.notebook)
     for cell in cells:
         if cell.metadata.get("jupyter", {}).get("source_hidden"):
             cell.metadata["tags"] = [*cell.metadata.get("tags", []), "hide-input"]

@@ -1,11 +1,15 @@
 """What every lesson owes its reader, as far as a machine can see it. nbval runs the cells; this reads the files."""
 
+import ast
 import json
 import re
+import tomllib
 from pathlib import Path
 
 import nbformat
 import pytest
+
+from course_lib.lesson.predict import MIME, STILL_OPEN, TEMPTING
 
 FOLDER = Path(__file__).parent.parent / "notebooks"
 LESSONS = sorted(FOLDER.glob("[0-9][0-9]_*.ipynb"))
@@ -62,10 +66,79 @@ def test_retrieval_questions_reach_back_beyond_the_last_lesson(path, notebook):
         assert len(asked) == 3 and max(asked) < number and min(asked) < number - 1
 
 
-def test_predictions_are_made_and_checked(notebook):
+def predictions(notebook):
+    """Each cell with a guess, and the code cells from there to the next text or guess."""
+    found, waiting = [], False
+    for cell in notebook.cells:
+        if cell.cell_type != "code":
+            waiting = False
+        elif re.search(r"^guess = ", cell.source, flags=re.MULTILINE):
+            found.append((cell, []))
+            waiting = True
+        elif waiting:
+            found[-1][1].append(cell)
+    return found
+
+
+def asked(cells):
+    """What the one `compare` in these cells left for a page."""
+    (data,) = [output.data[MIME] for cell in cells for output in cell.outputs if MIME in output.get("data", {})]
+    return data
+
+
+def test_a_guess_holds_no_answer(notebook):
+    for guess, _ in predictions(notebook):
+        (value,) = [
+            node.value for node in ast.parse(guess.source).body
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "guess"
+        ]  # fmt: skip
+        answers = [value.value] if isinstance(value, ast.DictComp) else value.values
+        assert answers and {ast.unparse(answer) for answer in answers} == {"..."}, guess.source
+
+
+def test_a_guess_says_what_kinds_of_answers_are_wanted(notebook):
+    printed = ""
+    for cell in code_cells(notebook):
+        for guess, cells in predictions(notebook):
+            if guess is cell:
+                data = asked(cells)
+                for question in data["questions"]:
+                    if question["kind"] == "yes/no":
+                        assert "yes or no: True or False" in guess.source
+                    elif question["kind"] == "number":
+                        assert re.search(r"# .*number", guess.source), guess.source
+                        assert not data["within"] or f"within {100 * data['within']:g}%" in guess.source, guess.source
+                    for choice in question["choices"]:
+                        assert choice in guess.source or choice in printed, choice
+        printed = "".join(output.get("text", "") for output in cell.outputs) or printed
+
+
+def test_each_guess_is_compared_before_the_text_goes_on(notebook):
+    assert len(predictions(notebook)) >= 5
+    for guess, cells in predictions(notebook):
+        calls = re.findall(r"\bcompare\(\s*guess,", "\n".join(cell.source for cell in cells))
+        assert len(calls) == 1, guess.source
+        for question in asked(cells)["questions"]:
+            assert f'"{question["name"]}": ...' in guess.source or "... for name in" in guess.source, guess.source
+
+
+def test_outcomes_are_folded_and_nobody_is_scored(notebook):
+    for _, cells in predictions(notebook):
+        for cell in cells:
+            if cell.outputs:
+                assert cell.metadata.collapsed and cell.metadata.jupyter.outputs_hidden, cell.source
+        (text,) = [o.data["text/plain"] for cell in cells for o in cell.outputs if MIME in o.get("data", {})]
+        assert text.endswith(STILL_OPEN) and "held" not in text and "your guess" not in text
+
+
+def test_wrong_guesses_are_explained(path, notebook):
+    tables = tomllib.loads((TEMPTING / f"{path.stem[3:]}.toml").read_text(encoding="utf-8"))
     code = "\n".join(cell.source for cell in code_cells(notebook))
-    assert code.count("guess = {") >= 5
-    assert len(re.findall(r"compare\(\s*guess,", code)) == code.count("guess = {")
+    assert re.findall(r'tempting="(.+?)"', code) == [f"{path.stem[3:]}/{name}" for name in tables]
+    sentences = [sentence for table in tables.values() for sentence in table.values()]
+    assert len(sentences) >= 2
+    for sentence in sentences:
+        assert 30 < len(sentence) < 330 and sentence[-1] == ".", sentence
 
 
 def test_every_cell_was_run_in_order_without_an_error(notebook):

@@ -1,33 +1,195 @@
-"""Predictions, checked: the learner writes a guess, the lesson computes what happens, `compare` says where it held."""
+"""Predictions that wait: the learner may write a guess, the lesson computes what happens, `compare` shows both."""
 
+import json
 import math
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from html import escape
+from numbers import Real
+from pathlib import Path
+from textwrap import fill, shorten
+
+from IPython.display import display
+
+MIME = "application/vnd.vq-course.prediction+json"  # the questions, for a page that builds inputs from them
+STILL_OPEN = "You can still guess: put your answers in place of the dots above, then run both cells again."
+TEMPTING = Path(__file__).parent / "tempting"
 
 
-def compare(guess: dict, found: dict, within: float = 0.0) -> None:
-    """Prints guess beside finding, item by item, and how many held.
+def compare(
+    guess: dict,
+    outcome: dict,
+    within: float = 0.0,
+    choices: dict[str, list] | None = None,
+    tempting: dict[str, str] | str | None = None,
+) -> None:
+    """Shows what happens, beside what was guessed, and says why a wrong guess was tempting.
 
-    guess, found: the same keys; values are booleans, whole numbers, words, or floats. within: the relative error that
-    a numeric guess may have. A guess left out, or with a name that is not asked for, is said.
+    guess: name -> the learner's answer, or `...`. Without any answer there is no score; an answer of the wrong kind
+    is told so and not counted. outcome: name -> what happens: a boolean, a number, or one of `choices[name]`. within:
+    the relative error that a numeric answer may have. tempting: name -> a sentence, shown where the answer was wrong;
+    or "lesson/prediction", a table of tempting/lesson.toml: there the sentences stand out of sight of somebody who
+    has yet to guess.
+
+    Raises ValueError where the lesson is at fault, not the learner: an outcome that is none of its choices, or choices
+    or sentences for a question that is not asked.
     """
-    held = 0
-    rows = [("question", "your guess", "found", "")]
-    for name, value in found.items():
-        right = name in guess and _agree(guess[name], value, within)
-        held += right
-        verdict = "as guessed" if right else "differs" if name in guess else "no guess"
-        rows.append((name, _text(guess[name]) if name in guess else "-", _text(value), verdict))
-    widths = [max(len(row[i]) for row in rows) for i in range(3)]
-    for name, guessed, value, verdict in rows:
-        print(f"{name:<{widths[0]}}   {guessed:>{widths[1]}}   {value:>{widths[2]}}   {verdict}".rstrip())
-    for name in guess.keys() - found.keys():
-        print(f"{name}: not a question here; the names are {', '.join(found)}")
-    print(f"{held} of {len(found)} as guessed{f' (numbers within {within:.0%})' if within else ''}.")
+    choices, tempting = choices or {}, _sentences(tempting) if isinstance(tempting, str) else tempting or {}
+    for name in [*choices, *tempting]:
+        if name not in outcome:
+            raise ValueError(f"there is no question {name!r}; the questions are {', '.join(map(repr, outcome))}")
+    questions = [
+        Question(name, _as_shown(value), tuple(choices.get(name, ())), tempting.get(name))
+        for name, value in outcome.items()
+    ]
+    display(Comparison(questions, guess, within))
 
 
-def _agree(guess, value, within: float) -> bool:
-    if isinstance(value, (bool, str)) or isinstance(guess, (bool, str)):
-        return guess == value
-    return math.isclose(guess, value, rel_tol=within, abs_tol=1e-9)
+@dataclass(frozen=True)
+class Question:
+    """One question of a prediction, with what happens."""
+
+    name: str
+    outcome: bool | int | float | str
+    choices: tuple = ()
+    tempting: str | None = None
+
+    def __post_init__(self):
+        if not isinstance(self.outcome, (Real, str)):
+            kind = type(self.outcome).__name__
+            raise ValueError(f"the outcome of {self.name!r} is a {kind}; wanted a boolean, a number or a word")
+        if (self.choices or isinstance(self.outcome, str)) and self.outcome not in self.choices:
+            raise ValueError(f"the outcome of {self.name!r}, {self.outcome!r}, is none of its choices, {self.choices}")
+
+    @property
+    def kind(self) -> str:
+        return "choice" if self.choices else "yes/no" if isinstance(self.outcome, bool) else "number"
+
+    def read(self, answer):
+        """The answer as a value of this question's kind. Raises ValueError, in words for the learner."""
+        if self.kind == "number":
+            if isinstance(answer, Real) and not isinstance(answer, bool):
+                return answer
+            wanted = "a number"
+        else:
+            values = {_text(value).casefold(): value for value in self.choices or (True, False)}
+            word = _text(answer).strip().casefold()
+            if word in values:
+                return values[word]
+            wanted = f"one of {', '.join(map(repr, self.choices))}" if self.choices else "True (yes) or False (no)"
+        raise ValueError(f"{self.name}: wanted {wanted}, not {shorten(repr(answer), 60)}.")
+
+    def holds(self, value, within: float) -> bool:
+        """Whether the value that was read is what happens; a number is judged against the digits that are shown."""
+        if self.kind != "number" or value == self.outcome:
+            return value == self.outcome
+        try:
+            return math.isclose(value, self.outcome, rel_tol=within, abs_tol=1e-9)
+        except OverflowError:  # a whole number that no float can hold
+            return False
+
+    def as_json(self) -> dict:
+        """What a page needs to ask and to judge; numbers have the digits that are shown."""
+        text = _text(self.outcome)
+        if self.kind == "number":
+            outcome = json.loads(text) if math.isfinite(self.outcome) else text  # JSON has no infinity
+        else:
+            outcome = self.outcome if self.kind == "yes/no" else text
+        choices = [_text(choice) for choice in self.choices]
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "choices": choices,
+            "outcome": outcome,
+            "text": text,
+            "tempting": self.tempting,
+        }
+
+
+class Comparison:
+    """Outcomes beside a learner's guess: as text, as a table in HTML, and as data from which a page builds inputs."""
+
+    def __init__(self, questions: list[Question], guess, within: float):
+        self.questions, self.within = questions, within
+        given, self.notes = _given(guess, [question.name for question in questions])
+        self.rows = []  # (name, guess, outcome, verdict), as text
+        for question in questions:
+            answer = given.get(question.name, ...)
+            shown = "-" if answer is ... else shorten(_text(answer), 40)
+            self.rows.append((question.name, shown, _text(question.outcome), self._verdict(question, answer)))
+        verdicts = [verdict for *_, verdict in self.rows]
+        held, made = verdicts.count("holds"), verdicts.count("holds") + verdicts.count("differs")
+        tolerance = f" (numbers within {100 * within:.3g}%)" if within else ""
+        self.score = f"{held} of {made} held{tolerance}." if made else STILL_OPEN
+        self.columns = (0, 2) if set(verdicts) == {"no guess"} else (0, 1, 2, 3)
+
+    def _verdict(self, question: Question, answer) -> str:
+        """holds, differs, not understood or no guess; what there is to say about it is noted."""
+        if answer is ...:
+            return "no guess"
+        try:
+            if question.holds(question.read(answer), self.within):
+                return "holds"
+        except ValueError as words:
+            self.notes.append(str(words))
+            return "not understood"
+        if question.tempting:
+            self.notes.append(f"{question.name}: {question.tempting}")
+        return "differs"
+
+    def _table(self) -> list[list[str]]:
+        rows = [("question", "your guess", "outcome", ""), *self.rows]
+        return [[row[i] for i in self.columns] for row in rows]
+
+    def __repr__(self) -> str:
+        rows = self._table()
+        widths = [max(map(len, column)) for column in zip(*rows)]
+        lines = []
+        for name, *values in rows:
+            aligned = [value.rjust(width) for value, width in zip(values[:2], widths[1:])] + values[2:]
+            lines.append("   ".join([name.ljust(widths[0]), *aligned]).rstrip())
+        return "\n".join(lines) + "".join("\n\n" + fill(words, 100) for words in (self.score, *self.notes))
+
+    def _repr_html_(self) -> str:
+        """A bare table: JupyterLab, VS Code and GitHub each give it their own look, light or dark.
+
+        The first line tells nothing: JupyterLab shows it in place of a folded output.
+        """
+        head, *rows = ([escape(value) for value in row] for row in self._table())
+        body = "".join("<tr><td>" + "</td><td>".join(row) + "</td></tr>" for row in rows)
+        table = f"<table><thead><tr><th>{'</th><th>'.join(head)}</th></tr></thead><tbody>{body}</tbody></table>"
+        words = "".join(f"<p>{escape(words)}</p>" for words in (self.score, *self.notes))
+        return f"The outcome:\n{table}" + re.sub("`(.+?)`", r"<code>\1</code>", words)
+
+    def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
+        data = {"questions": [question.as_json() for question in self.questions], "within": self.within}
+        return {"text/plain": repr(self), "text/html": self._repr_html_(), MIME: data}
+
+
+def _given(guess, names: list[str]) -> tuple[dict, list[str]]:
+    """The answers to questions that are asked, and words about whatever else came."""
+    if not isinstance(guess, Mapping):
+        form = f'{{"{names[0]}": ...}}'
+        return {}, [f"A guess is a dictionary, such as {form}, not {shorten(repr(guess), 60)}."]
+    notes = []
+    for name in guess:
+        if name not in names:
+            close = get_close_matches(str(name), names, n=1) or names
+            notes.append(f"{name}: no question has this name. Did you mean {' or '.join(close)}?")
+    return {name: answer for name, answer in guess.items() if name in names and answer is not None}, notes
+
+
+def _sentences(place: str) -> dict[str, str]:
+    lesson, _, prediction = place.partition("/")
+    return tomllib.loads((TEMPTING / f"{lesson}.toml").read_text(encoding="utf-8"))[prediction]
+
+
+def _as_shown(value):
+    """A float as the four digits of it that are shown; anything else as it is."""
+    return float(_text(value)) if isinstance(value, float) else value
 
 
 def _text(value) -> str:

@@ -187,7 +187,9 @@ class Run:
             if name.rpartition(".")[2] not in training_alone
         }
         described = {"heads": str(self.result.blocks[0].heads)} if hasattr(self.result, "blocks") else None
-        processor = torch.cuda.get_device_name() if self.device.type == "cuda" else f"threads: {torch.get_num_threads()}"
+        processor = (
+            torch.cuda.get_device_name() if self.device.type == "cuda" else f"threads: {torch.get_num_threads()}"
+        )
         origin = {
             "model": self.name,
             "command": f"python -m course_lib.weights.train {self.name}",

@@ -1,0 +1,919 @@
+// A VQ-VAE under one's hand: draw, see the codes, change one, see what is drawn from them.
+
+const BOX = 20 / 28; // MNIST scales a digit to a box of 20 x 20 in its 28 x 28 ...
+const RADIUS = 1.4 / 28; // ... its pen is nearly three pixels wide ...
+const SOFT = 0.6; // ... and its edges fade over a little more than one
+const LARGEST = 2.5; // a dot is no digit: what is small is not enlarged beyond this
+const OTHERS = 4; // codes tried at a place to see which pixels it moves
+const PAGE = 48; // codes on a page of the palette, where there are more than 64
+const BUDGET = 9; // milliseconds of a frame for work that can go on in the next
+
+const core = {
+  ...network,
+
+  /** Strokes of a pen, [[[x, y], ...], ...] in pixels -> Uint8Array: the paths scaled to the box, by their mass centred. */
+  drawing(strokes, height, width) {
+    const size = Math.min(height, width);
+    const points = strokes.flat();
+    if (!points.length) return new Uint8Array(height * width);
+    const [left, right] = core.range(points.map(([x]) => x));
+    const [top, bottom] = core.range(points.map(([, y]) => y));
+    const extent = Math.max(right - left, bottom - top);
+    const scale = Math.min((BOX - 2 * RADIUS) * size / (extent || 1e-6), LARGEST);
+    const placed = (dx, dy) =>
+      strokes.map((stroke) => stroke.map(([x, y]) => [(x - (left + right) / 2) * scale + dx, (y - (top + bottom) / 2) * scale + dy]));
+    const middle = placed(width / 2, height / 2);
+    const [x, y] = core.centre(core.ink(middle, height, width), width);
+    return core.ink(placed(width - x, height - y), height, width);
+  },
+
+  range: (values) => values.reduce(([low, high], value) => [Math.min(low, value), Math.max(high, value)], [Infinity, -Infinity]),
+
+  /** Uint8Array -> the centre of its mass, [x, y]. */
+  centre(pixels, width) {
+    let mass = 0, x = 0, y = 0;
+    pixels.forEach((value, i) => {
+      mass += value;
+      x += value * ((i % width) + 0.5);
+      y += value * (Math.floor(i / width) + 0.5);
+    });
+    return [x / mass, y / mass];
+  },
+
+  /** Strokes -> Uint8Array: how much of each pixel is under a round pen with soft edges. */
+  ink(strokes, height, width) {
+    const pixels = new Uint8Array(height * width);
+    const radius = RADIUS * Math.min(height, width);
+    const reach = radius + SOFT;
+    for (const stroke of strokes)
+      stroke.forEach(([x1, y1], i) => {
+        const [x0, y0] = stroke[Math.max(0, i - 1)];
+        const length = (x1 - x0) ** 2 + (y1 - y0) ** 2;
+        const first = [Math.min(y0, y1), Math.min(x0, x1)].map((low) => Math.max(0, Math.floor(low - reach)));
+        const rows = Math.min(height, Math.ceil(Math.max(y0, y1) + reach));
+        const columns = Math.min(width, Math.ceil(Math.max(x0, x1) + reach));
+        for (let row = first[0]; row < rows; row++)
+          for (let column = first[1]; column < columns; column++) {
+            const x = column + 0.5 - x0;
+            const y = row + 0.5 - y0;
+            const along = length ? Math.min(1, Math.max(0, (x * (x1 - x0) + y * (y1 - y0)) / length)) : 0;
+            const distance = Math.hypot(x - along * (x1 - x0), y - along * (y1 - y0));
+            const share = Math.min(1, Math.max(0, (reach - distance) / (2 * SOFT)));
+            const at = row * width + column;
+            pixels[at] = Math.max(pixels[at], Math.round(255 * share));
+          }
+      });
+    return pixels;
+  },
+
+  /** Uint8Array -> the map that the encoder takes. */
+  input: (pixels, height, width, channels) =>
+    network.map(height, width, channels, Float32Array.from(pixels, (value) => value / 255 - 0.5)),
+
+  meanSquare(a, b) {
+    let sum = 0;
+    for (let i = 0; i < a.length; i++) sum += (a[i] - b[i]) ** 2;
+    return sum / a.length;
+  },
+
+  /** exp of the entropy of how often each code occurs: as many codes as if all were used equally often. */
+  perplexity(codes) {
+    const counts = new Map();
+    for (const code of codes) counts.set(code, (counts.get(code) ?? 0) + 1);
+    let entropy = 0;
+    for (const count of counts.values()) entropy -= (count / codes.length) * Math.log(count / codes.length);
+    return Math.exp(entropy);
+  },
+
+  /** All codes, those nearest to this one first; it is the first itself. */
+  nearestFirst({ codebook, K, D }, code) {
+    const distance = Array.from({ length: K }, (_, k) => {
+      let sum = 0;
+      for (let d = 0; d < D; d++) sum += (codebook[k * D + d] - codebook[code * D + d]) ** 2;
+      return sum;
+    });
+    return distance.map((_, k) => k).sort((a, b) => (b === code) - (a === code) || distance[a] - distance[b] || a - b);
+  },
+
+  /** The codes with another one at this place. */
+  withCode(codes, place, code) {
+    const changed = codes.slice();
+    changed[place] = code;
+    return changed;
+  },
+
+  /** Whether black or white is easier to read on this colour, "#rrggbb". */
+  inkOn(colour) {
+    const [r, g, b] = [1, 3, 5].map((i) => (parseInt(colour.slice(i, i + 2), 16) / 255) ** 2.2);
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b > 0.18 ? "#000000" : "#ffffff";
+  },
+};
+
+/** An element: its attributes (a function is an event's listener), its children. */
+function element(tag, attributes = {}, ...children) {
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (typeof value === "function") node.addEventListener(name, value);
+    else if (value === true) node.setAttribute(name, "");
+    else if (value !== false) node.setAttribute(name, value);
+  }
+  node.append(...children);
+  return node;
+}
+
+/** Draws bytes, or values about [-0.5, 0.5], of one or three channels onto a canvas of as many pixels. */
+function paint(canvas, { height, width, channels, values }, { left = 0, top = 0, size = null } = {}) {
+  const [rows, columns] = size ?? [height, width];
+  if (canvas.width !== columns || canvas.height !== rows) Object.assign(canvas, { width: columns, height: rows });
+  const bytes = values instanceof Uint8Array;
+  const picture = new ImageData(columns, rows);
+  for (let row = 0; row < rows; row++)
+    for (let column = 0; column < columns; column++)
+      for (let channel = 0; channel < 4; channel++) {
+        const at = ((row + top) * width + column + left) * channels + (channels === 1 ? 0 : channel);
+        picture.data[(row * columns + column) * 4 + channel] = channel === 3 ? 255 : bytes ? values[at] : 255 * (values[at] + 0.5);
+      }
+  canvas.getContext("2d").putImageData(picture, 0, 0);
+}
+
+const toBytes = (base64) => Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
+const toText = (bytes) => btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(""));
+const number = (value, digits = 0) => value.toLocaleString("en-US", { maximumFractionDigits: digits });
+const sentence = (words) => words[0].toUpperCase() + words.slice(1);
+const same = (a, b) => a.length === b.length && a.every((value, i) => value === b[i]);
+
+/** Colours each pixel by how far it moved, as a share of the farthest. */
+function glow(canvas, moved, height, width) {
+  if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
+  const picture = new ImageData(width, height);
+  const most = moved.reduce((a, b) => Math.max(a, b), 0.05);
+  moved.forEach((value, i) => picture.data.set([255, 140, 0, 230 * (value / most)], 4 * i));
+  canvas.getContext("2d").putImageData(picture, 0, 0);
+}
+
+
+const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+const SVG = "http://www.w3.org/2000/svg";
+
+/**
+ * Where one draws: strokes of a pen, by mouse, finger or keys. `changed` is called after each change, with whether the
+ * pen is still on its way.
+ */
+function drawingPad({ height, width, changed, announce }) {
+  let strokes = [];
+  let writing = false; // a stroke is not at its end
+  const step = Math.min(height, width) / 14;
+  let cursor = [width / 2, height / 2];
+  const ground = element("canvas", { "aria-hidden": "true" });
+  const svg = document.createElementNS(SVG, "svg");
+  svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
+  svg.setAttribute("aria-hidden", "true");
+  const [ink, line, dot] = ["path", "path", "circle"].map((tag) => svg.appendChild(document.createElementNS(SVG, tag)));
+  ink.setAttribute("stroke-width", 2 * RADIUS * Math.min(height, width));
+  line.setAttribute("class", "vq-grid-cursor");
+  dot.setAttribute("class", "vq-grid-cursor");
+  dot.setAttribute("r", step / 2);
+  const hint = element("div", { class: "vq-grid-hint" }, "Draw a digit here");
+  const node = element(
+    "div",
+    {
+      class: "vq-grid-pad", tabindex: 0, role: "application", "aria-roledescription": "drawing pad",
+      "aria-label": "Drawing pad. The arrow keys move the pen. Space draws a line to it, Enter lifts it, Backspace takes the last stroke away.",
+      pointerdown, pointermove, pointerup: lift, pointercancel: lift, blur: lift, keydown,
+    },
+    ground, svg, hint,
+  );
+
+  function at(event) {
+    const box = node.getBoundingClientRect();
+    return [((event.clientX - box.left) / box.width) * width, ((event.clientY - box.top) / box.height) * height];
+  }
+
+  function pointerdown(event) {
+    if (event.button !== 0) return;
+    node.setPointerCapture(event.pointerId);
+    lift();
+    begin(at(event));
+  }
+
+  function pointermove(event) {
+    if (!writing || !node.hasPointerCapture(event.pointerId)) return;
+    strokes.at(-1).push(...(event.getCoalescedEvents?.() ?? [event]).map(at));
+    update(true);
+  }
+
+  function begin(point) {
+    strokes.push([point]);
+    writing = true;
+    update(true);
+  }
+
+  function lift() {
+    if (!writing) return;
+    writing = false;
+    update(false);
+  }
+
+  function keydown(event) {
+    const arrow = ARROWS[event.key];
+    const spot = () => `column ${Math.round(cursor[0] / step)}, row ${Math.round(cursor[1] / step)} of 14`;
+    if (arrow) {
+      cursor = cursor.map((value, axis) => Math.min([width, height][axis], Math.max(0, value + step * arrow[axis])));
+      announce(spot());
+    } else if (event.key === " ") {
+      if (writing) strokes.at(-1).push(cursor);
+      else begin(cursor);
+      update(true);
+      announce(strokes.at(-1).length > 1 ? `line to ${spot()}` : `pen down at ${spot()}`);
+    } else if (event.key === "Enter" || event.key === "Escape") lift();
+    else if (event.key === "Backspace" || event.key === "Delete") undo();
+    else return;
+    event.preventDefault();
+    trace();
+  }
+
+  function undo() {
+    strokes.pop();
+    writing = false;
+    update(false);
+  }
+
+  function clear() {
+    strokes = [];
+    writing = false;
+    trace();
+  }
+
+  function update(underway) {
+    trace();
+    changed(underway);
+  }
+
+  function trace() {
+    const path = (points) => `M${points.map((point) => point.map((value) => value.toFixed(2)).join(" ")).join("L")}l0 0.01`;
+    ink.setAttribute("d", strokes.map(path).join(""));
+    line.setAttribute("d", writing ? path([strokes.at(-1).at(-1), cursor]) : "");
+    dot.setAttribute("cx", cursor[0]);
+    dot.setAttribute("cy", cursor[1]);
+  }
+
+  return {
+    node, ground, undo, clear,
+    strokes: () => strokes,
+    empty(is) {
+      hint.hidden = !is;
+    },
+  };
+}
+
+/** The palette: all codes, each as what the picture would look like here. Each call of `draw` fills one canvas. */
+function codePalette({ K, colours, listing, draw, look, choose, closed }) {
+  const many = K > 64;
+  const size = many ? PAGE : K;
+  let listed = [];
+  let page = 0;
+  let selected = null;
+  const title = element("span", { class: "vq-figure" });
+  const order = element(
+    "select", { "aria-label": "Order of the codes", change: () => fill(0) },
+    element("option", { value: "alike" }, "look-alikes"),
+    element("option", { value: "near", selected: many }, "nearest first"),
+    element("option", { value: "number" }, "by number"),
+  );
+  const wanted = element("input", {
+    type: "number", min: 0, max: K - 1, placeholder: "No.", "aria-label": `Find a code by its number, 0 to ${K - 1}`,
+    input: find, blur: () => look(null), keydown: (event) => event.key === "Enter" && found() !== null && choose(found()),
+  });
+  const earlier = element("button", { type: "button", "aria-label": "Earlier codes", click: () => fill(page - 1) }, "‹");
+  const later = element("button", { type: "button", "aria-label": "Later codes", click: () => fill(page + 1) }, "›");
+  const shown = element("span");
+  const pages = element("span", { class: "vq-row", hidden: !many }, earlier, shown, later);
+  const close = element("button", { type: "button", class: "vq-grid-close", "aria-label": "Close the palette", click: closed }, "×");
+  const list = element("div", {
+    class: "vq-grid-list", role: "listbox", "aria-label": "Codes", keydown,
+    pointerover: (event) => event.pointerType === "mouse" && look(codeOf(event)),
+    pointerleave: () => look(null),
+    focusin: (event) => look(codeOf(event)),
+    focusout: () => look(null),
+    click: (event) => codeOf(event) !== null && choose(codeOf(event)),
+  });
+  const node = element(
+    "section", { class: "vq-grid-palette", "aria-label": "Palette of codes", hidden: true },
+    element("div", { class: "vq-row" }, title, element("span", { class: "vq-row vq-grid-find" }, order, wanted, pages), close), list,
+  );
+
+  function codeOf(event) {
+    const option = event.target.closest("[data-code]");
+    return option ? Number(option.dataset.code) : null;
+  }
+
+  function fill(to) {
+    listed = listing(order.value);
+    page = Math.min(Math.max(to, 0), Math.ceil(K / size) - 1);
+    const codes = listed.slice(page * size, (page + 1) * size);
+    list.replaceChildren(
+      ...codes.map((code) => {
+        const label = element("span", { class: "vq-grid-number" }, code);
+        label.style.background = colours[code];
+        label.style.color = core.inkOn(colours[code]);
+        return element("div", { role: "option", "data-code": code, "aria-label": `code ${code}`, tabindex: -1 }, element("canvas", { "aria-hidden": "true" }), label);
+      }),
+    );
+    list.scrollLeft = 0;
+    shown.textContent = `${page * size + 1} to ${page * size + codes.length} of ${K}`;
+    earlier.disabled = page === 0;
+    later.disabled = (page + 1) * size >= K;
+    mark();
+    redraw();
+  }
+
+  function mark() {
+    for (const option of list.children) option.setAttribute("aria-selected", Number(option.dataset.code) === selected);
+    const entry = list.querySelector('[aria-selected="true"]') ?? list.firstChild;
+    for (const option of list.children) option.tabIndex = option === entry ? 0 : -1;
+  }
+
+  function redraw() {
+    draw([...list.children].map((option) => ({ code: Number(option.dataset.code), canvas: option.firstChild })));
+  }
+
+  const found = () => (wanted.value !== "" && wanted.checkValidity() ? Number(wanted.value) : null);
+
+  function find() {
+    const code = found();
+    if (code === null) return look(null);
+    fill(Math.floor(listed.indexOf(code) / size));
+    const option = list.querySelector(`[data-code="${code}"]`);
+    list.scrollLeft = option.offsetLeft - list.offsetLeft - list.clientWidth / 2;
+    option.classList.add("vq-grid-found");
+    look(code);
+  }
+
+  function keydown(event) {
+    const options = [...list.children];
+    const now = options.indexOf(event.target.closest("[data-code]"));
+    const arrow = ARROWS[event.key];
+    if (event.key === "Enter" || event.key === " ") choose(Number(options[now].dataset.code));
+    else if (event.key === "PageDown" || event.key === "PageUp") {
+      fill(page + (event.key === "PageDown" ? 1 : -1));
+      list.firstChild.focus();
+    } else if (arrow || event.key === "Home" || event.key === "End") {
+      const next = event.key === "Home" ? options[0] : event.key === "End" ? options.at(-1) : beside(options, now, arrow);
+      if (next) enter(next);
+    } else return;
+    event.preventDefault();
+  }
+
+  /** The option that is seen to the left, right, above or below. */
+  function beside(options, now, [dx, dy]) {
+    const { offsetLeft: x, offsetTop: y } = options[now];
+    const off = (option) => (dx ? Math.abs(option.offsetTop - y) : Math.abs(option.offsetLeft - x));
+    const along = (option) => (option.offsetLeft - x) * dx + (option.offsetTop - y) * dy;
+    const ahead = options.filter((option) => along(option) > 0 && off(option) < option.offsetWidth / 2);
+    if (!ahead.length) return dx ? options[now + dx] : undefined; // at the end of a row, the next row
+    return ahead.reduce((best, option) => (along(option) < along(best) ? option : best));
+  }
+
+  function enter(option = list.querySelector('[tabindex="0"]')) {
+    for (const other of list.children) other.tabIndex = other === option ? 0 : -1;
+    option.focus();
+  }
+
+  return {
+    node, enter, redraw,
+    isOpen: () => !node.hidden,
+    /** Shows the codes anew, from the first; `now` is marked as the one that is held. */
+    open(heading, now) {
+      title.textContent = heading;
+      selected = now;
+      wanted.value = "";
+      node.hidden = false;
+      fill(0);
+    },
+    /** Marks the code that is held from now on. */
+    hold(now, heading) {
+      title.textContent = heading;
+      selected = now;
+      mark();
+    },
+    close() {
+      node.hidden = true;
+    },
+  };
+}
+
+const TOOLS = {
+  change: ["Change", "Click a place, and choose another code for it."],
+  pick: ["Pick", "Click a place: its code comes onto the brush."],
+  paint: ["Paint", "Drag over the places that should hold the code on the brush."],
+  swap: ["Swap", "Click two places: they exchange their codes."],
+};
+
+function render({ model, el }) {
+  const vqvae = core.vqvae(model.get("weights")[model.get("network")]);
+  const [height, width, channels] = model.get("shape");
+  const [rows, columns] = [height / vqvae.factor, width / vqvae.factor];
+  const [places, colours, K] = [rows * columns, model.get("colours"), vqvae.K];
+  const [area, drawable] = [height * width * channels, channels === 1];
+  const labels = model.get("labels");
+  const stored = toBytes(model.get("images"));
+  const images = labels.map((_, i) => stored.slice(i * area, (i + 1) * area));
+  const asMap = (values) => core.map(height, width, channels, values);
+  const spot = (i) => `row ${Math.floor(i / columns) + 1}, column ${(i % columns) + 1}`;
+
+  let base = toBytes(model.get("pixels")); // what is on the pad while there is no stroke
+  let pixels = base; // what the model sees
+  let encoded = encode();
+  let codes = Int32Array.from(model.get("codes").flat());
+  let drawn; // what the decoder makes of them
+  let [past, future] = [[], []];
+  let tool = "change";
+  let place = Math.floor(rows / 2) * columns + Math.floor(columns / 2); // where the keyboard and the palette are
+  let brush = codes[place];
+  let [hovered, preview, first] = [null, null, null]; // a place; a code of the palette; of two places to swap
+  let reference = 0; // the code that was here when the palette was opened
+  let fresh = false; // what was changed just now is shown without heat over it
+  let heated = null; // for which place and codes the heat is
+  let guide = "";
+
+  // ---- the parts ----
+  const say = element("p", { class: "vq-caption" });
+  const live = element("div", { class: "vq-hidden", role: "status" });
+  const [frameSeen, frameDrawn] = [0, 1].map(() => element("div", { class: "vq-grid-frame", hidden: true }));
+  const pad = drawable
+    ? drawingPad({ height, width, changed: stroke, announce })
+    : { node: element("div", { class: "vq-grid-pad" }), ground: element("canvas", { role: "img", "aria-label": "The image" }), strokes: () => [], clear() {}, empty() {} };
+  if (!drawable) pad.node.append(pad.ground, frameSeen);
+  const seen = element("canvas", { role: "img", "aria-label": "What the model sees" });
+  const clear = element("button", { type: "button", click: () => load(null) }, "Clear");
+  const unstroke = element("button", { type: "button", click: pad.undo }, "Undo stroke");
+  const thumbs = images.map((image, i) => {
+    const canvas = element("canvas", { "aria-hidden": "true" });
+    paint(canvas, asMap(image));
+    return element("button", { type: "button", "aria-label": `Image: ${labels[i]}`, title: labels[i], click: () => load(image, labels[i]) }, canvas);
+  });
+
+  const cells = Array.from({ length: places }, (_, i) => element("div", { class: "vq-grid-cell", role: "gridcell", "data-place": i }));
+  const board = element("div", {
+    class: "vq-grid-cells", role: "grid", "aria-label": `Codes, ${rows} rows of ${columns}`,
+    click: (event) => tool !== "paint" && placeOf(event) !== null && act(placeOf(event)),
+    pointerdown: brushDown, pointermove: brushOver, pointerup: brushUp, pointercancel: brushUp,
+    pointerleave: () => hover(null), keydown: boardKey, focusin: focusCell, focusout: () => later("view"),
+  });
+  for (let row = 0; row < rows; row++) board.append(element("div", { role: "row" }, ...cells.slice(row * columns, (row + 1) * columns)));
+  const tools = Object.entries(TOOLS).map(([name, [label, title]]) =>
+    element("button", { type: "button", title, "data-tool": name, click: () => take(name) }, label),
+  );
+  const held = element("span", { class: "vq-grid-held" }); // the code on the brush
+  tools.find((button) => button.dataset.tool === "paint").append(" ", held);
+  const undo = element("button", { type: "button", title: "Ctrl+Z", click: () => travel(past, future, "Undone") }, "Undo");
+  const redo = element("button", { type: "button", title: "Ctrl+Y", click: () => travel(future, past, "Done again") }, "Redo");
+  const reset = element("button", { type: "button", title: "Back to the codes that the encoder gave", click: resetCodes }, "Reset");
+  const random = element("button", { type: "button", click: randomCodes, title: "Each place gets one of all codes by lot" }, "Random");
+  const palette = codePalette({
+    K, colours, closed: closePalette, choose,
+    listing: (order) => (order === "near" ? core.nearestFirst(vqvae, reference) : order === "alike" ? model.get("order") : codesByNumber()),
+    draw: (tiles) => (tileJobs = tiles.map(({ code, canvas }) => () => thumbnail(code, canvas))) && later("view"),
+    look(code) {
+      preview = code;
+      later("codes");
+    },
+  });
+
+  const picture = element("canvas", { role: "img" });
+  const heat = element("canvas", { "aria-hidden": "true" });
+  const figures = Object.fromEntries(["stored", "MSE", "perplexity", "changed"].map((name) => [name, element("dd")]));
+  const panel = (name, title, ...children) =>
+    element("section", { class: `vq-grid-${name}`, "aria-label": title }, element("div", { class: "vq-grid-title" }, title), ...children);
+  const row = (...children) => element("div", { class: "vq-row" }, ...children);
+  const body = element("div", { class: "vq-grid-body" });
+  const root = element(
+    "div", { class: "vq-widget vq-grid", "data-widget": "grid", "data-lm-suppress-shortcuts": "true", keydown: rootKey },
+    say, live, body,
+  );
+  body.append(
+    element(
+      "div", { class: "vq-grid-panels" },
+      panel(
+        "image", drawable ? "Draw a digit, or take one" : "Take an image", pad.node,
+        ...(drawable ? [row(clear, unstroke)] : []),
+        element("div", { class: "vq-grid-strip", role: "group", "aria-label": "Images to take" }, ...thumbs),
+        ...(drawable
+          ? [element("div", { class: "vq-grid-seen" }, element("div", {}, seen, frameSeen), "What the model sees: your strokes, scaled to a box of 20 × 20 and centred by their mass, as MNIST’s digits were.")]
+          : []),
+      ),
+      panel("codes", `Its ${places} codes`, board, row(...tools), row(undo, redo, reset, random)),
+      panel(
+        "drawn", "Drawn from the codes", element("div", { class: "vq-grid-picture" }, picture, heat, frameDrawn),
+        element("dl", {}, ...Object.entries(figures).map(([name, node]) => element("div", {}, element("dt", {}, name), node))),
+      ),
+    ),
+    palette.node,
+  );
+  for (const [name, value] of Object.entries({ "--columns": columns, "--rows": rows, "--ratio": `${width} / ${height}` })) root.style.setProperty(name, value);
+
+  // ---- work: once a frame, and only where something changed ----
+  const stale = { image: true, codes: true, view: true };
+  let [request, heatJobs, tileJobs] = [0, [], []];
+
+  function later(what) {
+    stale[what] = true;
+    request ||= requestAnimationFrame(frame);
+  }
+
+  function frame() {
+    const start = performance.now();
+    const { image, codes: changed } = stale;
+    Object.assign(stale, { image: false, codes: false, view: false });
+    request = 0;
+    if (image) showImage();
+    if (changed) showCodes();
+    showPlace();
+    while (performance.now() - start < BUDGET) {
+      const job = heatJobs.shift() ?? tileJobs.shift();
+      if (!job) return;
+      job();
+    }
+    request ||= requestAnimationFrame(frame);
+  }
+
+  function showImage() {
+    const strokes = pad.strokes();
+    paint(pad.ground, asMap(strokes.length || !base ? new Uint8Array(area) : base));
+    pad.empty(!strokes.length && !base);
+    paint(seen, asMap(pixels));
+    clear.disabled = !strokes.length && !base;
+    unstroke.disabled = !strokes.length;
+    thumbs.forEach((thumb, i) => thumb.setAttribute("aria-pressed", !strokes.length && base !== null && same(base, images[i])));
+  }
+
+  function showCodes() {
+    drawn = core.decode(vqvae, codes, rows, columns);
+    const looked = preview !== null && tool !== "paint" && preview !== codes[place];
+    paint(picture, looked ? core.decode(vqvae, core.withCode(codes, place, preview), rows, columns) : drawn);
+    cells.forEach((cell, i) => {
+      const code = looked && i === place ? preview : codes[i];
+      if (cell.textContent !== String(code)) {
+        cell.textContent = code;
+        cell.style.background = colours[code];
+        cell.style.color = core.inkOn(colours[code]);
+      }
+      cell.classList.toggle("vq-grid-changed", codes[i] !== encoded[i]);
+      cell.setAttribute("aria-label", `${spot(i)}, code ${codes[i]}${codes[i] === encoded[i] ? "" : `, was ${encoded[i]}`}`);
+    });
+    const error = core.meanSquare(drawn.values, core.input(pixels, height, width, channels).values);
+    const bits = places * Math.log2(K);
+    const changed = codes.filter((code, i) => code !== encoded[i]).length;
+    const perplexity = core.perplexity(codes);
+    const nmse = error / model.get("variance");
+    figures.stored.textContent = `${number(bits, 1)} bits, not ${number(8 * area)}`;
+    figures.MSE.textContent = `${error.toFixed(4)} (NMSE ${nmse.toFixed(3)})`;
+    figures.perplexity.textContent = `${perplexity.toFixed(1)} of at most ${Math.min(K, places)}`;
+    figures.changed.textContent = changed ? `${changed} of ${places} places` : "nothing yet";
+    Object.assign(root.dataset, { codes: codes.join(","), error: error.toFixed(6), nmse: nmse.toFixed(6), bits: Number(bits.toFixed(1)), perplexity: perplexity.toFixed(3), changed });
+    picture.setAttribute("aria-label", `What the decoder draws from the ${places} codes, ${changed} of them changed by hand`);
+    [undo.disabled, redo.disabled, reset.disabled] = [!past.length, !future.length, !changed];
+    heated = null;
+  }
+
+  /** The place that is looked at: framed in both images, and with it the pixels that it moves. */
+  function showPlace() {
+    const focused = board.contains(document.activeElement) && board.querySelector(":focus-visible");
+    const at = hovered ?? (palette.isOpen() || focused ? place : null);
+    for (const frame of [frameSeen, frameDrawn]) {
+      frame.hidden = at === null;
+      frame.style.left = `${(100 * (at % columns)) / columns}%`;
+      frame.style.top = `${(100 * Math.floor(at / columns)) / rows}%`;
+    }
+    cells.forEach((cell, i) => {
+      cell.tabIndex = i === place ? 0 : -1;
+      cell.classList.toggle("vq-grid-here", palette.isOpen() && tool !== "paint" && i === place);
+      cell.classList.toggle("vq-grid-first", i === first);
+    });
+    tools.forEach((button) => button.setAttribute("aria-pressed", button.dataset.tool === tool));
+    board.dataset.tool = tool;
+    held.hidden = tool !== "paint";
+    held.textContent = brush;
+    held.style.background = colours[brush];
+    held.style.color = core.inkOn(colours[brush]);
+    const wanted = at !== null && preview === null && !(fresh && at === place);
+    heat.hidden = !wanted;
+    if (wanted && heated !== at) warm(at);
+    say.textContent = hovered !== null && tool === "change" ? `${sentence(spot(at))}, code ${codes[at]}. Orange: the pixels that move when this code is another one.` : guide;
+  }
+
+  /** Tries a few quite different codes here, and keeps by how much each pixel moves on average. */
+  function warm(at) {
+    heated = at;
+    const order = model.get("order");
+    const now = order.indexOf(codes[at]);
+    const moved = new Float32Array(height * width);
+    heat.getContext("2d").clearRect(0, 0, heat.width, heat.height);
+    heatJobs = Array.from({ length: Math.min(OTHERS, K - 1) }, (_, i) => () => {
+      const other = order[(now + Math.ceil(((i + 1) * K) / (OTHERS + 1))) % K];
+      const { values } = core.decode(vqvae, core.withCode(codes, at, other), rows, columns);
+      values.forEach((value, j) => (moved[Math.floor(j / channels)] += Math.abs(value - drawn.values[j])));
+      glow(heat, moved, height, width);
+    });
+  }
+
+  function thumbnail(code, canvas) {
+    const size = [height, width].map((side) => Math.min(side, 3 * vqvae.factor)); // the place and its neighbours
+    const corner = (line, side, extent) => Math.min(Math.max((line - 1) * vqvae.factor, 0), extent - side);
+    const [top, left] = [corner(Math.floor(place / columns), size[0], height), corner(place % columns, size[1], width)];
+    paint(canvas, core.decode(vqvae, core.withCode(codes, place, code), rows, columns), { top, left, size });
+  }
+
+  // ---- the image ----
+  function encode() {
+    return core.encode(vqvae, core.input(pixels, height, width, channels));
+  }
+
+  function see() {
+    pixels = pad.strokes().length ? core.drawing(pad.strokes(), height, width) : base ?? new Uint8Array(area);
+    encoded = encode();
+    codes = encoded.slice();
+    [past, future, first] = [[], [], null];
+    later("image");
+    later("codes");
+  }
+
+  let drawing = false;
+  function stroke(underway) {
+    if (!drawing) requestAnimationFrame(() => ((drawing = false), see()));
+    drawing = true;
+    if (underway) return tell("The codes follow the pen.");
+    closePalette();
+    tell(pad.strokes().length ? `Your drawing as ${codesAndBits()}. Click one of the codes and choose another.` : "Draw a digit, or take one.", true);
+    requestAnimationFrame(() => send());
+  }
+
+  function load(image, label = "") {
+    pad.clear();
+    base = image;
+    closePalette();
+    see();
+    tell(image ? `${sentence(label)} as ${codesAndBits()}. Click one of the codes and choose another.` : "Draw a digit with mouse or finger, or take one of the images.", true);
+    send();
+  }
+
+  const codesAndBits = () => `${places} codes of ${number(Math.log2(K), 1)} bits`;
+
+  // ---- the codes ----
+  function change(next, message) {
+    past.push(codes);
+    future = [];
+    set(next, message);
+  }
+
+  function set(next, message) {
+    const elsewhere = next.some((code, i) => code !== codes[i] && i !== place);
+    codes = next;
+    fresh = true;
+    later("codes");
+    if (palette.isOpen()) {
+      palette.hold(tool === "paint" ? brush : codes[place], heading());
+      if (elsewhere) palette.redraw();
+    }
+    tell(message, true);
+    send();
+  }
+
+  function travel(from, to, message) {
+    if (!from.length) return;
+    to.push(codes);
+    const back = from.pop();
+    const count = back.filter((code, i) => code !== codes[i]).length;
+    set(back, `${message}: ${count} ${count === 1 ? "place" : "places"}.`);
+  }
+
+  function resetCodes() {
+    change(encoded.slice(), "The encoder’s own codes again.");
+  }
+
+  function randomCodes() {
+    const message = `${places} codes drawn at random. Each one is good; the mess is that they do not fit together. Which codes go together is what a prior learns.`;
+    change(Int32Array.from({ length: places }, () => Math.floor(Math.random() * K)), message);
+  }
+
+  function choose(code) {
+    brush = code;
+    preview = null;
+    if (tool === "paint") {
+      palette.hold(code, heading());
+      tell(`Drag over the places that should hold code ${code}.`, true);
+      return later("view");
+    }
+    if (codes[place] === code) return tell(`${sentence(spot(place))} holds code ${code} already.`, true);
+    const before = codes[place];
+    change(core.withCode(codes, place, code), `${sentence(spot(place))}: code ${code} in place of ${before}. Look at the picture; undo takes it back.`);
+  }
+
+  /** A click on a place, or Enter. */
+  function act(at) {
+    place = at;
+    fresh = false;
+    if (tool === "pick") {
+      brush = codes[at];
+      take("paint");
+    } else if (tool === "paint") {
+      change(core.withCode(codes, at, brush), `${sentence(spot(at))}: code ${brush}.`);
+    } else if (tool === "swap") {
+      swap(at);
+    } else openPalette();
+    later("view");
+  }
+
+  function swap(at) {
+    if (first === null || first === at) {
+      first = first === at ? null : at;
+      return tell(first === null ? TOOLS.swap[1] : `${sentence(spot(at))}. And the other place?`, true);
+    }
+    const next = core.withCode(core.withCode(codes, at, codes[first]), first, codes[at]);
+    change(next, `${sentence(spot(first))} and ${spot(at)} have exchanged codes ${codes[first]} and ${codes[at]}.`);
+    first = null;
+  }
+
+  function take(name) {
+    if (name === "paint" && tool === "paint") return openPalette();
+    [tool, first] = [name, null];
+    closePalette();
+    tell(name === "paint" ? `Drag over the places that should hold code ${brush}. For another code, press Paint again.` : TOOLS[name][1], true);
+    later("view");
+  }
+
+  const heading = () => (tool === "paint" ? `On the brush, now ${brush}:` : `${sentence(spot(place))}, now ${codes[place]}:`);
+
+  function openPalette() {
+    reference = tool === "paint" ? brush : codes[place];
+    palette.open(heading(), reference);
+    tell(tool === "paint" ? "Which code should the brush hold?" : "Each tile is what the picture would look like around this place. Choose one.");
+    palette.node.scrollIntoView({ block: "nearest", behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" });
+    later("view");
+  }
+
+  function closePalette() {
+    if (!palette.isOpen()) return;
+    if (palette.node.contains(document.activeElement)) cells[place].focus();
+    palette.close();
+    tileJobs = [];
+    preview = null;
+    later("codes");
+  }
+
+  // ---- pointer and keys ----
+  function placeOf(event) {
+    const box = board.getBoundingClientRect();
+    const column = Math.floor(((event.clientX - box.left) / box.width) * columns);
+    const row = Math.floor(((event.clientY - box.top) / box.height) * rows);
+    return row >= 0 && row < rows && column >= 0 && column < columns ? row * columns + column : null;
+  }
+
+  let before = null; // the codes at the start of a brush stroke
+  function brushDown(event) {
+    if (tool !== "paint" || event.button !== 0) return;
+    board.setPointerCapture(event.pointerId);
+    before = codes;
+    brushOver(event);
+  }
+
+  function brushOver(event) {
+    const at = placeOf(event);
+    if (before && at !== null && codes[at] !== brush) {
+      codes = core.withCode(codes, at, brush);
+      fresh = true;
+      place = at;
+      later("codes");
+    }
+    if (event.pointerType === "mouse") hover(at);
+  }
+
+  function brushUp() {
+    if (!before) return;
+    const [start, painted] = [before, codes];
+    before = null;
+    const count = painted.filter((code, i) => code !== start[i]).length;
+    if (!count) return;
+    codes = start;
+    change(painted, `${count} ${count === 1 ? "place holds" : "places hold"} code ${brush} now.`);
+  }
+
+  function hover(at) {
+    if (at === hovered) return;
+    hovered = at;
+    if (at !== null && at !== place) fresh = false;
+    later("view");
+  }
+
+  function focusCell(event) {
+    place = Number(event.target.dataset.place);
+    later("view");
+  }
+
+  function boardKey(event) {
+    const arrow = ARROWS[event.key];
+    const [row, column] = [Math.floor(place / columns), place % columns];
+    const clamp = (value, count) => Math.min(Math.max(value, 0), count - 1);
+    const go = (y, x) => {
+      fresh = false;
+      cells[clamp(y, rows) * columns + clamp(x, columns)].focus();
+      if (palette.isOpen()) openPalette();
+    };
+    if (arrow) go(row + arrow[1], column + arrow[0]);
+    else if (event.key === "Home") go(event.ctrlKey ? 0 : row, 0);
+    else if (event.key === "End") go(event.ctrlKey ? rows - 1 : row, columns - 1);
+    else if (event.key === "Enter" || event.key === " ") {
+      act(place);
+      if (palette.isOpen()) palette.enter();
+    } else if ((event.ctrlKey || event.metaKey) && event.key === "c") {
+      brush = codes[place];
+      tell(`Code ${brush} is on the brush.`, true);
+    } else if ((event.ctrlKey || event.metaKey) && event.key === "v") {
+      change(core.withCode(codes, place, brush), `${sentence(spot(place))}: code ${brush}.`);
+    } else if (!type(event)) return;
+    event.preventDefault();
+  }
+
+  let [typed, timer] = ["", 0];
+  /** Digits choose a code: at once when no longer number is possible, else after a pause. */
+  function type(event) {
+    if (!/^\d$/.test(event.key) || event.ctrlKey || event.metaKey) return false;
+    clearTimeout(timer);
+    typed += event.key;
+    const code = Number(typed);
+    const done = () => {
+      typed = "";
+      if (code < K) choose(code);
+      else tell(`There is no code ${code}: they go from 0 to ${K - 1}.`, true);
+    };
+    if (10 * code >= K) done();
+    else {
+      timer = setTimeout(done, 800);
+      tell(`Code ${typed} …`);
+    }
+    return true;
+  }
+
+  function rootKey(event) {
+    const command = event.ctrlKey || event.metaKey;
+    if (event.key === "Escape") {
+      if (palette.isOpen()) closePalette();
+      else if (first !== null) take("swap");
+      else return;
+    } else if (command && event.key === "z" && !event.shiftKey) travel(past, future, "Undone");
+    else if (command && (event.key === "y" || (event.key.toLowerCase() === "z" && event.shiftKey))) travel(future, past, "Done again");
+    else return;
+    event.preventDefault();
+  }
+
+  // ---- words, and the other side ----
+  function tell(message, aloud = false) {
+    guide = message;
+    if (aloud) announce(message);
+    later("view");
+  }
+
+  function announce(message) {
+    live.textContent = message;
+  }
+
+  const codesByNumber = () => Array.from({ length: K }, (_, code) => code);
+  const asRows = () => Array.from({ length: rows }, (_, row) => [...codes.slice(row * columns, (row + 1) * columns)]);
+
+  function send() {
+    model.set("pixels", toText(pixels));
+    model.set("codes", asRows());
+    model.save_changes();
+  }
+
+  /** What Python, or another view of the same widget, has set. */
+  function receive() {
+    const image = toBytes(model.get("pixels"));
+    const next = Int32Array.from(model.get("codes").flat());
+    if (!same(image, pixels)) {
+      pad.clear();
+      base = image;
+      see();
+      codes = next;
+    } else if (!same(next, codes)) {
+      past.push(codes);
+      future = [];
+      codes = next;
+    } else return;
+    closePalette();
+    later("codes");
+  }
+
+  model.on("change:pixels", receive);
+  model.on("change:codes", receive);
+  tell(drawable ? `A digit as ${codesAndBits()}. Draw your own, then click one of its codes and choose another.` : `A photograph as ${codesAndBits()}. Click one of the codes and choose another.`);
+  el.append(root);
+  return () => {
+    cancelAnimationFrame(request);
+    clearTimeout(timer);
+    model.off("change:pixels", receive);
+    model.off("change:codes", receive);
+  };
+}
+
+export default { render, core };

@@ -1,0 +1,194 @@
+// Predictions on a page: makes a form of each question that predictions.py left, and opens the outcome when asked to.
+(() => {
+  // --- Arithmetic, the same as in course_lib.lesson.predict -----------------------------------------------------------
+
+  // "0.5", "1,536", "50%", "8^16" and "16 x 3" are numbers too; NaN for what is none.
+  function number(text) {
+    const plain = text.trim().replace(/(\d),(?=\d{3}(\D|$))/g, "$1").replace(",", ".").replace(/%$/, "/100")
+      .replace(/[×x]/g, "*").replace(/\^/g, "**").replace(/−/g, "-");
+    if (/^(inf|infinity|∞)$/i.test(plain)) return Infinity;
+    if (!/^[\d.+\-*/()e\s]+$/i.test(plain)) return NaN;
+    try {
+      return Number(Function(`"use strict"; return (${plain})`)());
+    } catch {
+      return NaN;
+    }
+  }
+
+  // answer: what the form holds, as text. undefined: no answer; NaN: not a number.
+  function read(question, answer) {
+    if (answer === undefined || answer.trim() === "") return undefined;
+    return question.kind === "number" ? number(answer) : answer;
+  }
+
+  function holds(question, value, within) {
+    if (question.kind !== "number") return value === question.text;
+    const outcome = question.outcome === "inf" ? Infinity : question.outcome;
+    if (value === outcome) return true;
+    if (!Number.isFinite(value) || !Number.isFinite(outcome)) return false;
+    return Math.abs(value - outcome) <= Math.max(within * Math.max(Math.abs(value), Math.abs(outcome)), 1e-9);
+  }
+
+  const words = (question) => (question.kind === "yes/no" ? ["yes", "no"] : question.choices);
+
+  const percent = (share) => `${Number((100 * share).toPrecision(3))}%`;
+
+  // --- What is remembered: for each page, question by question ----------------------------------------------------------
+
+  const place = () => `vq-predictions:${location.pathname}`;
+
+  function memory() {
+    try {
+      return JSON.parse(localStorage.getItem(place())) || {};
+    } catch {  // no storage, or something else in it
+      return {};
+    }
+  }
+
+  function remember(key, state) {
+    try {
+      const all = memory();
+      if (state) all[key] = state; else delete all[key];
+      localStorage.setItem(place(), JSON.stringify(all));
+    } catch {}  // no storage: nothing is remembered
+  }
+
+  // --- The form ---------------------------------------------------------------------------------------------------------
+
+  function element(name, attributes = {}, ...children) {
+    const made = document.createElement(name);
+    for (const [key, value] of Object.entries(attributes)) {
+      if (value !== false) made.setAttribute(key, value === true ? "" : value);
+    }
+    made.append(...children);
+    return made;
+  }
+
+  // `code` between backticks.
+  const prose = (text) => text.split("`").map((part, i) => (i % 2 ? element("code", {}, part) : part));
+
+  // One question: its label, its input, and a line for what became of the answer.
+  function field(question, id) {
+    const result = element("p", { class: "vq-result", id: `${id}-result` });
+    let row, get, set;
+    if (question.kind === "yes/no") {
+      const radios = words(question).map((word) =>
+        element("input", { type: "radio", name: id, value: word, "aria-describedby": result.id }));
+      row = element("fieldset", { class: "vq-question" }, element("legend", {}, question.name),
+        element("div", { class: "vq-input" }, ...radios.map((radio) => element("label", {}, radio, radio.value))));
+      get = () => radios.find((radio) => radio.checked)?.value;
+      set = (value) => radios.forEach((radio) => { radio.checked = radio.value === value; });
+    } else {
+      const input = question.kind === "number"
+        ? element("input", { type: "text", inputmode: "decimal", autocomplete: "off", size: 9, placeholder: "a number" })
+        : element("select", {}, element("option", { value: "" }, "choose"),
+          ...words(question).map((word) => element("option", { value: word }, word)));
+      input.id = id;
+      input.setAttribute("aria-describedby", result.id);
+      row = element("div", { class: "vq-question" }, element("label", { for: id }, question.name),
+        element("div", { class: "vq-input" }, input));
+      get = () => input.value;
+      set = (value) => { input.value = value ?? ""; input.removeAttribute("aria-invalid"); };
+      row.complain = () => { input.setAttribute("aria-invalid", "true"); input.focus(); };
+      input.addEventListener("input", () => input.removeAttribute("aria-invalid"));
+    }
+    row.append(result);
+    return { question, row, get, set, result };
+  }
+
+  function build(place) {
+    const { questions, within } = JSON.parse(place.dataset.prediction);
+    const key = questions.map((question) => question.name).join(" | ");
+    const folds = [...document.querySelectorAll(`.vq-outcome[data-number="${place.dataset.number}"]`)];
+    const fields = questions.map((question, i) => field(question, `vq-${place.dataset.number}-${i}`));
+    const check = element("button", { type: "submit", class: "vq-main" }, "Check");
+    const show = element("button", { type: "button" }, "Show without a guess");
+    const again = element("button", { type: "button" }, "Start again");
+    const status = element("p", { class: "vq-status", role: "status" });
+    const form = element("form", { "aria-label": "Your guess", novalidate: true },
+      element("p", { class: "vq-title" }, "Your guess"), ...fields.map(({ row }) => row),
+      element("div", { class: "vq-buttons" }, check, show, again, status));
+
+    function open(opened) {
+      place.dataset.state = opened ? "open" : "waiting";
+      show.hidden = opened;
+      again.hidden = !opened;
+      for (const fold of folds) {
+        fold.classList.add("vq-led");
+        fold.open = opened;
+        fold.hidden = !opened;
+        const cell = fold.closest(".cell");
+        if (cell?.classList.contains("tag_hide-input")) cell.hidden = !opened;  // a figure, with the code behind it
+      }
+      if (opened) dispatchEvent(new Event("resize"));  // what was drawn while hidden had no width
+    }
+
+    function mark() {
+      let held = 0, made = 0;
+      for (const { question, get, result, row } of fields) {
+        const value = read(question, get());
+        result.replaceChildren();
+        delete row.dataset.verdict;
+        if (value === undefined) continue;
+        made += 1;
+        const right = holds(question, value, within);
+        held += right;
+        row.dataset.verdict = right ? "holds" : "differs";
+        result.append(element("strong", {}, right ? "Holds." : `Differs: ${question.text}.`));
+        if (!right && question.tempting) result.append(" ", ...prose(question.tempting));
+      }
+      const numbers = within && questions.some(({ kind }) => kind === "number") ? `, numbers within ${percent(within)}` : "";
+      status.textContent = made ? `${held} of ${made} held${numbers}.` : "";
+      return made;
+    }
+
+    function submit(event) {
+      event.preventDefault();
+      const wrong = fields.find(({ question, get }) => Number.isNaN(read(question, get())));
+      if (wrong) {
+        status.textContent = `“${wrong.get()}” is not a number that this page understands.`;
+        wrong.row.complain();
+      } else if (fields.every(({ question, get }) => read(question, get()) === undefined)) {
+        status.textContent = "Answer at least one question, or show the outcome without a guess.";
+      } else {
+        open(true);
+        mark();
+        remember(key, { answers: fields.map(({ get }) => get() ?? ""), checked: true });
+      }
+    }
+
+    function clear() {
+      for (const { set, result, row } of fields) {
+        set(undefined);
+        result.replaceChildren();
+        delete row.dataset.verdict;
+      }
+      status.textContent = "";
+      open(false);
+      remember(key, null);
+    }
+
+    form.addEventListener("submit", submit);
+    show.addEventListener("click", () => {
+      open(true);
+      remember(key, { answers: fields.map(({ get }) => get() ?? ""), checked: false });
+      again.focus();
+    });
+    again.addEventListener("click", () => {
+      clear();
+      form.querySelector("input, select").focus();
+    });
+    place.replaceChildren(form);
+    const before = memory()[key];
+    open(Boolean(before));
+    if (before) {
+      fields.forEach(({ set }, i) => set(before.answers[i]));
+      if (before.checked) mark();
+    }
+  }
+
+  globalThis.vqPredictions = { number, read, holds };
+  if (typeof document === "undefined") return;
+  const start = () => document.querySelectorAll(".vq-prediction").forEach(build);
+  if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start); else start();
+})();
