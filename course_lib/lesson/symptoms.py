@@ -520,7 +520,7 @@ def _crowd(seen: Seen) -> str | None:
 # What becomes of the reconstruction
 
 MEAN = Symptom(
-    "The error stays at the mean image's",
+    "The error stays at the mean image",
     (
         "collapse: with one code for everything, the mean image is all that the decoder can answer",
         "the encoder hears nothing of the reconstruction: the decoder is given q.detach(), or a detach too many",

@@ -20,7 +20,10 @@ import matplotlib.pyplot as plt
 import traitlets
 
 HERE = Path(__file__).parent
-PARTS = {"grid": ("network.js",), "sampler": ("network.js",)}  # what stands in front of a module: it may import nothing
+PARTS = {
+    "grid": ("network.js",),
+    "sampler": ("network.js", "pad.js"),
+}  # what stands in front of a module: it imports nothing
 MIME = "application/vnd.vq-course.widget+json"
 
 
@@ -69,9 +72,9 @@ class Widget(anywidget.AnyWidget):
 
 
 def styles(name: str) -> str:
-    """The style sheet of a widget: what all share, and what is its own."""
-    own = HERE / f"{name}.css"
-    return (HERE / "widget.css").read_text(encoding="utf-8") + (own.read_text(encoding="utf-8") if own.exists() else "")
+    """The style sheet of a widget: what all share, what its parts bring along, and what is its own."""
+    sheets = [(HERE / file).with_suffix(".css") for file in ("widget", *PARTS.get(name, ()), name)]
+    return "".join(sheet.read_text(encoding="utf-8") for sheet in sheets if sheet.exists())
 
 
 def module(name: str) -> str:

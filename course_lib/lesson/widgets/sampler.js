@@ -1,0 +1,917 @@
+// A prior over codes at work: course_lib.priors.CodeTransformer, place by place, and what its bits and draws say.
+//
+// Probabilities are those at the chosen temperature. Bits are always counted with the prior as it was learnt, at
+// temperature 1: they are what a file would cost, whatever the way in which its codes were chosen.
+const core = (() => {
+  const { tensors } = network;
+
+  /** DataView of the state dict of a CodeTransformer -> its layers, as the functions below take them. */
+  function priorOf(view) {
+    const all = tensors(view);
+    const values = (name) => all[name].values;
+    const norm = (name) => ({ weight: values(`${name}.weight`), bias: values(`${name}.bias`) });
+    const linear = (name) => ({
+      weight: values(`${name}.weight`), bias: all[`${name}.bias`]?.values, outer: all[`${name}.weight`].shape[0],
+    });
+    const [K, channels] = all["embed.weight"].shape;
+    const blocks = [];
+    for (let name = "blocks.0"; all[`${name}.merge.weight`]; name = `blocks.${blocks.length}`)
+      blocks.push({
+        first: norm(`${name}.to_qkv.0`), toQKV: linear(`${name}.to_qkv.1`), merge: linear(`${name}.merge`),
+        second: norm(`${name}.feed_forward.0`), widen: linear(`${name}.feed_forward.1`),
+        narrow: linear(`${name}.feed_forward.3`),
+      });
+    return {
+      K, channels, blocks, heads: headsOf(view), places: all.position.shape[0], any: all["label.weight"].shape[0] - 1,
+      embed: values("embed.weight"), label: values("label.weight"), position: values("position"),
+      norm: norm("head.0"), head: linear("head.1"),
+    };
+  }
+
+  /** How many heads attend cannot be seen in the weights: the file says it beside them. */
+  function headsOf(view) {
+    const header = new Uint8Array(view.buffer, view.byteOffset + 8, Number(view.getBigUint64(0, true)));
+    const text = Array.from(header, (byte) => String.fromCharCode(byte)).join("");
+    return Number(JSON.parse(text).__metadata__?.heads ?? 4);
+  }
+
+  /** A linear layer on one vector; four sums at a time, so that none waits for the one before. */
+  function apply({ weight, bias, outer }, x) {
+    const inner = x.length;
+    const out = new Float32Array(outer);
+    for (let j = 0; j < outer; j += 4) {
+      const w0 = j * inner;
+      const w1 = w0 + inner;
+      const w2 = w1 + inner;
+      const w3 = w2 + inner;
+      let a = 0, b = 0, c = 0, d = 0;
+      for (let q = 0; q < inner; q++) {
+        const value = x[q];
+        a += value * weight[w0 + q]; b += value * weight[w1 + q]; c += value * weight[w2 + q]; d += value * weight[w3 + q];
+      }
+      out[j] = a; out[j + 1] = b; out[j + 2] = c; out[j + 3] = d; // past the end of `out` nothing is kept
+    }
+    if (bias) for (let j = 0; j < outer; j++) out[j] += bias[j];
+    return out;
+  }
+
+  function normalise({ weight, bias }, x) {
+    let mean = 0;
+    for (const value of x) mean += value / x.length;
+    let variance = 0;
+    for (const value of x) variance += (value - mean) ** 2 / x.length;
+    const scale = 1 / Math.sqrt(variance + 1e-5);
+    return x.map((value, i) => (value - mean) * scale * weight[i] + bias[i]);
+  }
+
+  /** The error function to double precision: a series of positive terms, so that nothing cancels. */
+  function erf(x) {
+    if (Math.abs(x) > 6) return Math.sign(x);
+    let term = x;
+    let sum = x;
+    for (let n = 1; Math.abs(term) > 1e-17 * Math.abs(sum); n++) sum += term *= (2 * x * x) / (2 * n + 1);
+    return (2 / Math.sqrt(Math.PI)) * Math.exp(-x * x) * sum;
+  }
+
+  const gelu = (x) => 0.5 * x * (1 + erf(x / Math.SQRT2));
+
+  /** What is kept of one sequence under one label: each block's keys and values, and the logits, place by place. */
+  function memoryOf({ blocks, places, channels }, label) {
+    const empty = () => blocks.map(() => new Float32Array(places * channels));
+    return { label, codes: [], keys: empty(), values: empty(), logits: [] };
+  }
+
+  /** Logits (K) at `place`, given the codes before it. What is remembered of the same codes is not computed again. */
+  function logitsAt(prior, memory, codes, place) {
+    const { logits } = memory;
+    let kept = 0;
+    while (kept < logits.length && kept <= place && (kept === 0 || memory.codes[kept - 1] === codes[kept - 1])) kept++;
+    if (kept > place) return logits[place];
+    logits.length = kept;
+    for (; kept <= place; kept++) {
+      if (kept > 0) memory.codes[kept - 1] = codes[kept - 1];
+      logits.push(next(prior, memory, kept));
+    }
+    return logits[place];
+  }
+
+  /** Logits (K) at `place`, where all places before it have been through. */
+  function next({ embed, label, position, channels, blocks, heads, norm, head }, memory, place) {
+    const [table, row] = place ? [embed, memory.codes[place - 1]] : [label, memory.label];
+    let x = new Float32Array(channels);
+    for (let c = 0; c < channels; c++) x[c] = table[row * channels + c] + position[place * channels + c];
+    blocks.forEach((block, b) => {
+      const qkv = apply(block.toQKV, normalise(block.first, x));
+      memory.keys[b].set(qkv.subarray(channels, 2 * channels), place * channels);
+      memory.values[b].set(qkv.subarray(2 * channels), place * channels);
+      const seen = attend(qkv, memory.keys[b], memory.values[b], place, channels, heads);
+      x = sum(x, apply(block.merge, seen));
+      x = sum(x, apply(block.narrow, apply(block.widen, normalise(block.second, x)).map(gelu)));
+    });
+    return apply(head, normalise(norm, x));
+  }
+
+  const sum = (a, b) => a.map((value, i) => value + b[i]);
+
+  /** The query looks at its own place and all before it, each head on its own share of the channels. */
+  function attend(query, keys, values, place, channels, heads) {
+    const width = channels / heads;
+    const out = new Float32Array(channels);
+    for (let from = 0; from < channels; from += width) {
+      const scores = new Float64Array(place + 1);
+      for (let j = 0; j <= place; j++) {
+        for (let c = from; c < from + width; c++) scores[j] += query[c] * keys[j * channels + c];
+        scores[j] /= Math.sqrt(width);
+      }
+      softmax(scores, 1).forEach((weight, j) => {
+        for (let c = from; c < from + width; c++) out[c] += weight * values[j * channels + c];
+      });
+    }
+    return out;
+  }
+
+  /** Logits -> probabilities at a temperature; at 0 the likeliest has them all, the first of equals. */
+  function softmax(logits, temperature) {
+    const top = Math.max(...logits);
+    if (temperature === 0) {
+      const best = logits.indexOf(top);
+      return Float64Array.from(logits, (_, k) => (k === best ? 1 : 0));
+    }
+    const weights = Float64Array.from(logits, (value) => Math.exp((value - top) / temperature));
+    const total = weights.reduce((a, b) => a + b);
+    return weights.map((weight) => weight / total);
+  }
+
+  /** A number in [0, 1) that depends on seed and place alone, so that a draw can be taken back and made again. */
+  function uniform(seed, place) {
+    let bits = Math.imul(seed + 1, 0x9e3779b1) ^ Math.imul(place + 1, 0x85ebca6b);
+    bits = Math.imul(bits ^ (bits >>> 16), 0x21f0aaad);
+    bits = Math.imul(bits ^ (bits >>> 15), 0x735a2d97);
+    return ((bits ^ (bits >>> 15)) >>> 0) / 2 ** 32;
+  }
+
+  /** The code at which the running sum of probabilities passes u in [0, 1). */
+  function draw(probabilities, u) {
+    let last = 0; // the running sum may end just below 1
+    for (let k = 0, total = 0; k < probabilities.length; k++) {
+      if (probabilities[k] > 0) last = k;
+      if ((total += probabilities[k]) > u) return k;
+    }
+    return last;
+  }
+
+  const bits = (probability) => -Math.log2(probability);
+
+  /** Expected bits of a draw. */
+  const entropy = (probabilities) => probabilities.reduce((h, p) => (p > 0 ? h + p * bits(p) : h), 0);
+
+  /** What each of the codes costs in bits, given those before it. */
+  const costs = (prior, memory, codes) =>
+    codes.map((code, place) => bits(softmax(logitsAt(prior, memory, codes, place), 1)[code]));
+
+  /** The codes with all that are missing drawn one after the other, those at hand kept. */
+  function finish(prior, memory, codes, temperature, seed) {
+    const all = [...codes];
+    for (let place = all.length; place < prior.places; place++)
+      all.push(draw(softmax(logitsAt(prior, memory, all, place), temperature), uniform(seed, place)));
+    return all;
+  }
+
+  return { priorOf, memoryOf, logitsAt, erf, softmax, uniform, draw, entropy, costs, finish };
+})();
+
+const TOP = 12; // bars; the rest are one
+
+const button = (name, click, attributes = {}) => element("button", { type: "button", click, ...attributes }, name);
+const percent = (p) => (p >= 0.0995 ? `${Math.round(100 * p)} %` : p >= 0.001 ? `${(100 * p).toFixed(1)} %` : "< 0.1 %");
+const inBits = (value) => `${value.toFixed(1)} bits`;
+const nameOf = (label) => (label === null ? "any" : String(label));
+
+function render({ model, el }) {
+  const [vqvae, prior] = modelsOf(model.get("weights"));
+  const rows = model.get("codes").length;
+  const columns = model.get("codes")[0].length;
+  const places = rows * columns;
+  const picture = { height: rows * vqvae.factor, width: columns * vqvae.factor };
+  const grey = vqvae.channels === 1;
+  const kind = grey ? "digit" : "class";
+  const classes = [...Array(prior.any).keys()];
+  const believes = classes.length > 1 && classes.length <= 20; // it asks the prior once for each
+  const nothing = network.map(
+    picture.height, picture.width, vqvae.channels,
+    new Float32Array(picture.height * picture.width * vqvae.channels).fill(grey ? -0.5 : 0),
+  );
+  const blank = network.encode(vqvae, nothing); // what stands where nothing is drawn yet
+  const still = matchMedia("(prefers-reduced-motion: reduce)");
+  const shown = new Set(model.get("panels"));
+
+  // What one sees is a function of these.
+  const state = { drawn: [], given: 0, label: null, temperature: 1, seed: 0, samples: [] };
+  const view = { overlay: "picture", preview: null, playing: false, busy: false };
+  const past = []; // for "Back"
+  const memories = [];
+  const memoryFor = (label) => (memories[label ?? prior.any] ??= core.memoryOf(prior, label ?? prior.any));
+
+  const decoded = (codes) => network.decode(vqvae, codes, rows, columns);
+  const inRows = (codes) =>
+    Array.from({ length: rows }, (_, r) => Array.from({ length: columns }, (_, c) => codes[r * columns + c] ?? -1));
+  const flat = (grid) => grid.flat().filter((code) => code >= 0);
+  const where = (place) => `row ${Math.floor(place / columns) + 1}, column ${(place % columns) + 1}`;
+  const total = (values) => values.reduce((a, b) => a + b, 0);
+
+  // ---------------------------------------------------------------------------------------------- what stands there
+
+  const root = element("div", { class: "vq-widget vq-sampler", "data-widget": "sampler" });
+  const group = `vq-sampler-${Math.random().toString(36).slice(2)}`; // radio buttons of one widget belong together
+  const labels = [null, ...classes].map((label) => {
+    const input = element("input", { type: "radio", name: group, change: () => relabel(label) });
+    const bar = element("i");
+    return { label, input, bar, node: element("label", {}, input, element("span", {}, nameOf(label), bar)) };
+  });
+  const temperature = element("input", {
+    type: "range", min: 0, max: 2, step: 0.05, "aria-label": "temperature", input: () => reheat(Number(temperature.value)),
+  });
+  const temperatureText = element("output", { class: "vq-figure" });
+
+  const canvas = element("canvas", { "aria-hidden": "true" });
+  const cells = Array.from({ length: places }, (_, place) =>
+    element("div", { role: "gridcell", tabindex: place ? -1 : 0, "data-at": place }, element("span")),
+  );
+  const grid = element(
+    "div",
+    {
+      class: "vq-places", role: "grid", "aria-label": `the grid of codes, ${rows} rows of ${columns}`,
+      style: `grid-template-columns: repeat(${columns}, 1fr)`,
+      click: (event) => event.target.closest("[data-at]") && returnTo(Number(event.target.closest("[data-at]").dataset.at)),
+      keydown: walkGrid,
+    },
+    ...Array.from({ length: rows }, (_, r) =>
+      element("div", { role: "row" }, ...cells.slice(r * columns, (r + 1) * columns)),
+    ),
+  );
+  const overlays = ["picture", "codes", "bits"].map((name) =>
+    button(name, () => ((view.overlay = name), refresh()), { "data-overlay": name }),
+  );
+  const meter = element("div", { class: "vq-meter", "aria-hidden": "true" }, element("i"), element("b"));
+  const bill = element("p", { class: "vq-bill" });
+  const belief = element("p", { class: "vq-caption vq-belief" }, element("i"), element("span"));
+
+  const options = Array.from({ length: TOP + 1 }, (_, i) => {
+    const parts = { thumb: element("canvas"), name: element("span"), track: element("div"), p: element("span"), cost: element("span") };
+    parts.track.append(element("i"), element("b"));
+    const node = element(
+      "div",
+      {
+        role: "option", tabindex: i ? -1 : 0,
+        click: () => choose(i),
+        pointerenter: () => previewing(i),
+        pointerleave: () => previewing(null),
+        focus: () => previewing(i),
+        blur: () => previewing(null),
+      },
+      ...Object.values(parts),
+    );
+    return { ...parts, node, code: null };
+  });
+  const question = element("p", { class: "vq-question" });
+  const list = element(
+    "div",
+    { class: "vq-bars", role: "listbox", "aria-label": "the likeliest next codes; Enter chooses one", keydown: walkList },
+    ...options.map(({ node }) => node),
+  );
+  const uncertain = element("p", { class: "vq-caption" });
+
+  const playing = button("Play", () => (view.playing ? pause() : play()), { class: "vq-main" });
+  const step = button("Step", () => take(), { title: "draw one code" });
+  const back = button("Back", goBack, { title: "take the last change back" });
+  const finishing = button("Finish now", () => finishNow());
+  const fresh = button("New", () => restart(), { title: "an empty grid, the next seed" });
+  const speed = element("input", { type: "range", min: 1, max: 60, value: 6, "aria-label": "codes a second", input: showSpeed });
+  const speedText = element("output");
+  const seed = element("input", {
+    type: "number", min: 0, max: 999999, step: 1, "aria-label": "seed of the random numbers",
+    change: () => restart(Math.min(999999, Math.max(0, Math.round(Number(seed.value)) || 0))),
+  });
+  const caption = element("p", { class: "vq-caption vq-said", "aria-live": "polite" });
+
+  const live = element("div", { class: "vq-hidden", role: "status" });
+  const pad = drawingPad({
+    ...picture, hint: "Draw the top of a digit here", changed: (underway) => begun(!underway),
+    announce: (words) => (live.textContent = words),
+  });
+  const keep = element("input", { type: "range", min: 1, max: rows - 1, value: Math.ceil(rows / 2), input: () => begun(true) });
+  const keepText = element("output", { class: "vq-figure" });
+  const below = element("div", { class: "vq-below", "aria-hidden": "true" });
+  const complete = button("Complete it six ways", () => several(Array(6).fill(state.label)), { class: "vq-main" });
+  const clear = button("Clear the pad", () => (pad.clear(), begun(true)));
+  const strip = element("div", { class: "vq-strip" });
+  const ten = button("Draw ten", () => several(Array(10).fill(state.label)));
+  const each = button(`One of each ${kind}`, () => several(classes));
+  const forget = button("Clear", () => change({ samples: [] }, "The samples are gone; the grid is as it was."));
+
+  root.append(
+    element(
+      "div",
+      { class: "vq-asked" },
+      ...(classes.length
+        ? [
+            element(
+              "div",
+              { class: "vq-labels", role: "radiogroup", "aria-label": `the ${kind} that is asked for` },
+              element("span", { class: "vq-name" }, grey ? "Digit" : "Class"),
+              ...labels.map(({ node }) => node),
+            ),
+          ]
+        : []),
+      element("label", { class: "vq-slider" }, element("span", { class: "vq-name" }, "Temperature ", temperatureText), temperature),
+      ...(believes ? [belief] : []),
+    ),
+    element(
+      "div",
+      { class: "vq-stage" },
+      element(
+        "div",
+        { class: "vq-left" },
+        element("div", { class: "vq-picture" }, canvas, grid),
+        element(
+          "div",
+          { class: "vq-row vq-overlays", role: "group", "aria-label": "what the grid shows" },
+          element("span", { class: "vq-name" }, "Show"),
+          ...overlays,
+        ),
+        bill,
+        meter,
+      ),
+      element(
+        "div",
+        { class: "vq-row vq-controls" },
+        playing, step, back, finishing, fresh,
+        element("label", { class: "vq-slider" }, element("span", { class: "vq-name" }, "Speed ", speedText), speed),
+        element("label", { class: "vq-seed" }, element("span", { class: "vq-name" }, "Seed"), seed),
+      ),
+      caption,
+      ...(shown.has("bars") ? [element("div", { class: "vq-right" }, question, list, uncertain)] : []),
+    ),
+    live,
+  );
+  const lower = element("div", { class: "vq-lower" });
+  if (shown.has("drawing") && grey)
+    lower.append(
+      element(
+        "div",
+        { class: "vq-drawing" },
+        element("p", { class: "vq-title" }, "Begin it yourself"),
+        element(
+          "div",
+          { class: "vq-padding" },
+          element("div", { class: "vq-here" }, pad.node, below),
+          element(
+            "div",
+            { class: "vq-beside" },
+            element(
+              "p",
+              { class: "vq-caption" },
+              "Draw the top of a digit, a little over the line. The rows above it are encoded and kept; the prior draws the rest.",
+            ),
+            element("label", { class: "vq-slider" }, element("span", { class: "vq-name" }, "Keep ", keepText), keep),
+            element("div", { class: "vq-row" }, complete, clear),
+          ),
+        ),
+      ),
+    );
+  if (shown.has("samples"))
+    lower.append(
+      element(
+        "div",
+        { class: "vq-finished" },
+        element("p", { class: "vq-title" }, "Finished samples"),
+        element("div", { class: "vq-row" }, ten, each, forget),
+        strip,
+      ),
+    );
+  if (lower.children.length) root.append(lower);
+  paint(pad.ground, network.map(picture.height, picture.width, 1, new Uint8Array(picture.height * picture.width)));
+  el.append(root);
+
+  // ------------------------------------------------------------------------------------------------ what one sees
+
+  let frame = 0;
+  function refresh() {
+    frame ||= requestAnimationFrame(() => {
+      frame = 0;
+      show();
+    });
+  }
+
+  function show() {
+    const { drawn, given, label, samples } = state;
+    const memory = memoryFor(label);
+    const place = drawn.length;
+    const done = place === places;
+    const costs = core.costs(prior, memory, drawn);
+    const paid = total(costs);
+    const logits = done ? null : core.logitsAt(prior, memory, drawn, place);
+    const chances = done ? null : core.softmax(logits, state.temperature);
+    const learnt = done ? null : core.softmax(logits, 1);
+
+    for (const { label: one, input } of labels) input.checked = one === label;
+    temperature.max = Math.max(2, state.temperature);
+    temperature.value = state.temperature;
+    temperatureText.textContent = String(Number(state.temperature.toFixed(2)));
+    seed.value = state.seed;
+    playing.textContent = view.playing ? "Pause" : done ? "Play again" : "Play";
+    step.disabled = finishing.disabled = done;
+    back.disabled = !past.length && place <= given;
+    for (const node of overlays) node.setAttribute("aria-pressed", node.dataset.overlay === view.overlay);
+
+    showPicture();
+    cells.forEach((cell, at) => showCell(cell, at, costs));
+    const even = Math.log2(prior.K);
+    meter.firstChild.style.width = `${(100 * place) / places}%`;
+    meter.lastChild.style.width = `${Math.min(100, (100 * paid) / (places * even))}%`;
+    const ofGiven = !given ? "" : given === place ? ", all given" : `, ${Math.round(total(costs.slice(0, given)))} of them given`;
+    bill.replaceChildren(
+      element("span", { class: "vq-figure" }, inBits(paid)),
+      ` for ${place} ${place === 1 ? "code" : "codes"}${ofGiven}; without a prior ${Math.round(place * even)} of ${Math.round(places * even)}`,
+    );
+    if (shown.has("bars")) showBars(done, chances, learnt);
+
+    keepText.textContent = `${keep.value} ${keep.value === "1" ? "row" : "rows"} of ${rows}`;
+    below.style.top = `${(100 * keep.value) / rows}%`;
+    const begunHere = pad.strokes().length > 0;
+    pad.empty(!begunHere);
+    complete.disabled = !begunHere || view.busy;
+    clear.disabled = !begunHere;
+    ten.disabled = each.disabled = view.busy;
+    forget.disabled = !samples.length;
+    showStrip();
+
+    root.dataset.codes = JSON.stringify(inRows(drawn));
+    root.dataset.place = place;
+    root.dataset.given = given;
+    root.dataset.bits = paid.toFixed(4);
+    root.dataset.entropy = done ? "" : core.entropy(chances).toFixed(4);
+    root.dataset.temperature = state.temperature;
+    root.dataset.label = nameOf(label);
+    root.dataset.seed = state.seed;
+    root.dataset.samples = samples.length;
+    root.dataset.playing = view.playing;
+    think();
+  }
+
+  function showPicture() {
+    const codes = [...state.drawn];
+    if (view.preview !== null && codes.length < places) codes.push(view.preview);
+    paint(canvas, decoded([...codes, ...blank.slice(codes.length)]));
+  }
+
+  function showCell(cell, at, costs) {
+    const { drawn, given } = state;
+    const next = at === drawn.length;
+    const status = at < given ? "given" : at < drawn.length ? "drawn" : next ? "next" : "later";
+    const edge = at < given && at >= given - columns ? " vq-edge" : "";
+    cell.className = `vq-${status}${edge}${next && view.preview !== null ? " vq-preview" : ""}`;
+    const text = { picture: "", codes: drawn[at] ?? "", bits: costs[at]?.toFixed(1) ?? "" }[view.overlay];
+    cell.firstChild.textContent = text;
+    cell.dataset.shows = text === "" ? "" : view.overlay;
+    const hue = ((drawn[at] ?? 0) * 137.5) % 360;
+    cell.style.setProperty("--vq-cell", view.overlay === "codes" ? `hsl(${hue} 55% 32%)` : heat(costs[at] ?? 0));
+    const said = { given: "given", drawn: "drawn", next: "is next", later: "comes later" }[status];
+    const what = at < drawn.length ? `code ${drawn[at]}, ${inBits(costs[at])}, ${said}; Enter goes back to it` : said;
+    cell.setAttribute("aria-label", `${where(at)}: ${what}`);
+  }
+
+  /** Nothing paid is black, as much as without a prior is the full colour. */
+  const heat = (cost) => `rgb(${[213, 94, 0].map((c) => Math.round(c * Math.min(1, cost / Math.log2(prior.K)))).join(" ")})`;
+
+  function showBars(done, chances, learnt) {
+    list.hidden = done;
+    if (done) {
+      question.textContent = "All codes are drawn.";
+      uncertain.textContent = "Click a place of the grid to go back to it and choose otherwise, or press New.";
+      return;
+    }
+    const order = Array.from(learnt.keys()).sort((a, b) => learnt[b] - learnt[a] || a - b);
+    const rest = order.slice(TOP);
+    question.textContent = `Place ${state.drawn.length + 1} of ${places}: which code comes next?`;
+    options.forEach((option, i) => {
+      const code = i < TOP ? order[i] : null;
+      option.node.hidden = i < TOP ? code === undefined : !rest.length;
+      if (option.node.hidden) return;
+      const chance = code === null ? total(rest.map((k) => chances[k])) : chances[code];
+      const before = code === null ? total(rest.map((k) => learnt[k])) : learnt[code];
+      option.code = code;
+      option.name.textContent = code === null ? `${rest.length} others` : String(code);
+      option.track.firstChild.style.width = `${100 * chance}%`;
+      option.track.lastChild.style.left = `${100 * before}%`;
+      option.p.textContent = percent(chance);
+      option.cost.textContent = code === null ? "" : inBits(-Math.log2(before));
+      option.node.setAttribute(
+        "aria-label",
+        code === null
+          ? `one of the ${rest.length} other codes, by chance: together ${percent(chance)}`
+          : `code ${code}: ${percent(chance)}, costs ${inBits(-Math.log2(before))}`,
+      );
+    });
+    list.classList.toggle("vq-tempered", state.temperature !== 1);
+    uncertain.replaceChildren(
+      "Entropy ", element("span", { class: "vq-figure" }, inBits(core.entropy(chances))),
+      state.temperature === 1
+        ? `: what a draw costs on average here. Without a prior ${inBits(Math.log2(prior.K))}.`
+        : ` at this temperature, ${inBits(core.entropy(learnt))} as learnt (the thin marks).`,
+    );
+  }
+
+  // What may wait is done a few milliseconds a frame, so that the page stays smooth.
+  let jobs = [];
+  let working = 0;
+  function work() {
+    const until = performance.now() + 10;
+    while (jobs.length && performance.now() < until) jobs.shift()();
+    working = jobs.length ? requestAnimationFrame(work) : 0;
+  }
+
+  /** At more than eight codes a second nobody can read what this adds. */
+  function think() {
+    const hurried = view.playing && Number(speed.value) > 8;
+    root.classList.toggle("vq-hurried", hurried);
+    root.classList.add("vq-thinking");
+    delete root.dataset.belief;
+    jobs = hurried ? [] : [...(shown.has("bars") ? thumbnails() : []), ...(believes ? beliefs() : [])];
+    working ||= requestAnimationFrame(work);
+  }
+
+  /** What each of the likeliest codes would add to the picture: decoded with it, and cut out around the place. */
+  function thumbnails() {
+    const { drawn } = state;
+    const place = drawn.length;
+    if (place === places) return [];
+    const wide = Math.min(3, columns);
+    const tall = Math.min(2, rows);
+    const window = {
+      left: Math.max(0, Math.min(columns - wide, (place % columns) - 1)) * vqvae.factor,
+      top: Math.max(0, Math.floor(place / columns) - tall + 1) * vqvae.factor,
+      size: [tall * vqvae.factor, wide * vqvae.factor],
+    };
+    return options
+      .filter(({ code, node }) => code !== null && !node.hidden)
+      .map(({ code, thumb }) => () => paint(thumb, decoded([...drawn, code, ...blank.slice(place + 1)]), window));
+  }
+
+  /** How probable each class is, given the codes so far, if all were equally likely before: Bayes, one prior each. */
+  function beliefs() {
+    const { drawn } = state;
+    const read = classes.flatMap((label) => drawn.map((_, place) => () => core.logitsAt(prior, memoryFor(label), drawn, place)));
+    return [...read, () => showBelief(drawn)];
+  }
+
+  function showBelief(drawn) {
+    const chances = core.softmax(classes.map((label) => -total(core.costs(prior, memoryFor(label), drawn)) * Math.LN2), 1);
+    for (const { label, bar } of labels.slice(1)) bar.style.width = `${100 * chances[label]}%`;
+    root.classList.remove("vq-thinking");
+    root.dataset.belief = JSON.stringify(Array.from(chances, (p) => Number(p.toFixed(4))));
+    const likely = [...classes].sort((a, b) => chances[b] - chances[a]).filter((label, i) => !i || chances[label] > 0.1);
+    const found = likely.slice(0, 3).map((label) => `${label} (${percent(chances[label])})`).join(" or ");
+    belief.lastChild.textContent = drawn.length
+      ? `The codes so far read as ${found}, by Bayes.`
+      : `Which ${kind} do the codes so far speak for? With none drawn, for all equally.`;
+  }
+
+  let inStrip = [];
+  function showStrip() {
+    if (inStrip === state.samples) return;
+    inStrip = state.samples;
+    const sameAsBefore = new Map([...strip.children].map((node) => [node.dataset.key, node]));
+    strip.replaceChildren(
+      ...inStrip.map((sample) => {
+        const key = JSON.stringify(sample);
+        if (sameAsBefore.has(key)) return sameAsBefore.get(key);
+        const image = element("canvas");
+        paint(image, decoded(sample.codes.flat()));
+        const words = `${nameOf(sample.label)} · T ${sample.temperature}`;
+        return element(
+          "button",
+          {
+            type: "button", "data-key": key, click: () => look(sample),
+            "aria-label": `sample: digit ${nameOf(sample.label)}, temperature ${sample.temperature}, ${inBits(sample.bits)}`,
+          },
+          image, element("span", {}, words), element("span", {}, `${Math.round(sample.bits)} bits`),
+        );
+      }),
+    );
+    strip.scrollTop = strip.scrollHeight;
+    if (!inStrip.length) strip.append(element("p", { class: "vq-caption" }, "None yet. Each grid that is full is kept here."));
+  }
+
+  function showSpeed() {
+    speedText.textContent = `${speed.value}/s`;
+  }
+
+  // -------------------------------------------------------------------------------------------------- what one does
+
+  /** Takes over new values of the state, tells the kernel or the page, and says what happened. */
+  function change(values, words, save = true) {
+    Object.assign(state, values);
+    if (words) caption.textContent = words;
+    if (save) share();
+    refresh();
+  }
+
+  function share() {
+    const { drawn, ...others } = state;
+    const now = { ...others, codes: inRows(drawn) };
+    for (const [name, value] of Object.entries(now))
+      if (JSON.stringify(model.get(name)) !== JSON.stringify(value)) model.set(name, value);
+    model.save_changes();
+  }
+
+  /** What the kernel or the page holds; nothing happens where it is what we told it. */
+  function adopt() {
+    const { codes, ...values } = Object.fromEntries(
+      ["codes", "given", "label", "temperature", "seed", "samples"].map((name) => [name, model.get(name)]),
+    );
+    values.drawn = flat(codes);
+    const news = Object.keys(values).filter((name) => JSON.stringify(values[name]) !== JSON.stringify(state[name]));
+    if (!news.length) return;
+    pause();
+    if (news.includes("drawn")) past.length = 0;
+    change(Object.fromEntries(news.map((name) => [name, values[name]])), null, false);
+  }
+
+  function remember() {
+    past.push({ drawn: state.drawn, given: state.given });
+  }
+
+  /** A full grid is kept among the samples, once. */
+  function kept(drawn, { label, temperature, seed, given } = state) {
+    const codes = inRows(drawn);
+    if (state.samples.some((sample) => JSON.stringify(sample.codes) === JSON.stringify(codes) && sample.label === label))
+      return state.samples;
+    const bits = total(core.costs(prior, memoryFor(label), drawn));
+    return [...state.samples, { codes, label, temperature, seed, given, bits: Number(bits.toFixed(2)) }].slice(-60);
+  }
+
+  function take(save = true) {
+    const place = state.drawn.length;
+    if (place === places) return;
+    const chances = core.softmax(core.logitsAt(prior, memoryFor(state.label), state.drawn, place), state.temperature);
+    put(core.draw(chances, core.uniform(state.seed, place)), "drawn", save);
+  }
+
+  /** The next place receives a code, drawn or chosen. */
+  function put(code, how, save = true) {
+    const place = state.drawn.length;
+    const learnt = core.softmax(core.logitsAt(prior, memoryFor(state.label), state.drawn, place), 1);
+    remember();
+    const drawn = [...state.drawn, code];
+    view.preview = null;
+    const cost = -Math.log2(learnt[code]);
+    const expected = core.entropy(learnt);
+    if (drawn.length === places) change({ drawn, samples: kept(drawn) }, endWords(drawn), true);
+    else change({ drawn }, `Code ${code} was ${how}: ${percent(learnt[code])}, ${inBits(cost)}. ${judgement(cost, expected, how)}`, save);
+  }
+
+  function judgement(cost, expected, how) {
+    if (cost > expected + 3)
+      return how === "chosen"
+        ? "Hardly ever would the prior draw it. Does it mend what follows, or follow you?"
+        : "A surprise. Watch how the bars that follow take it up.";
+    if (expected < 1) return "The prior was nearly sure here.";
+    if (expected > 3.5) return `It could go on in many ways here: the prior expected ${inBits(expected)}.`;
+    return `The prior expected ${inBits(expected)}. Which comes next?`;
+  }
+
+  function endWords(drawn) {
+    const paid = total(core.costs(prior, memoryFor(state.label), drawn));
+    return `Full: ${Math.round(paid)} bits in place of ${Math.round(places * Math.log2(prior.K))}. Show the bits on the grid: where did it have to think?`;
+  }
+
+  function choose(i) {
+    pause();
+    const { code } = options[i];
+    if (code !== null) return put(code, "chosen");
+    const others = Array.from({ length: prior.K }, (_, k) => k).filter((k) => options.every((option) => option.code !== k));
+    put(others[Math.floor(others.length * core.uniform(state.seed, places + state.drawn.length))], "chosen");
+  }
+
+  function previewing(i) {
+    const code = i === null ? null : options[i].code;
+    if (code === view.preview) return;
+    view.preview = code;
+    refresh();
+  }
+
+  function returnTo(place) {
+    if (place >= state.drawn.length) return;
+    pause();
+    remember();
+    const given = Math.min(state.given, place);
+    change({ drawn: state.drawn.slice(0, place), given }, `Back at ${where(place)}. Choose another code, or let it be drawn.`);
+  }
+
+  function goBack() {
+    pause();
+    const before = past.pop() ?? { drawn: state.drawn.slice(0, -1), given: state.given };
+    change(before, `Taken back: ${before.drawn.length} of ${places} codes stand.`);
+  }
+
+  function finishNow() {
+    pause();
+    remember();
+    const drawn = core.finish(prior, memoryFor(state.label), state.drawn, state.temperature, state.seed);
+    change({ drawn, samples: kept(drawn) }, endWords(drawn));
+  }
+
+  function restart(next = (state.seed + 1) % 1_000_000) {
+    pause();
+    past.length = 0;
+    const drawn = state.drawn.slice(0, state.given);
+    const words = state.given
+      ? `The given rows stand; the rest is empty. Seed ${next}.`
+      : `An empty grid, seed ${next}. Which code would you expect in the corner?`;
+    change({ drawn, seed: next }, words);
+  }
+
+  function relabel(label) {
+    const before = total(core.costs(prior, memoryFor(state.label), state.drawn));
+    const old = nameOf(state.label);
+    change({ label });
+    const after = total(core.costs(prior, memoryFor(state.label), state.drawn));
+    caption.textContent = state.drawn.length
+      ? `As ${nameOf(label)} these codes cost ${inBits(after)}, as ${old} ${inBits(before)}: the fewer, the better they fit.`
+      : `Asked for: ${nameOf(label)}. Do the first bars change? Where should they?`;
+  }
+
+  function reheat(value) {
+    const words =
+      value === 0
+        ? "At 0 the likeliest code is always taken: press New and Finish twice. Do the images differ?"
+        : value < 1
+          ? "Colder: likely codes become likelier. Draw ten, and compare them with ten at 1."
+          : value > 1
+            ? "Hotter: rare codes come more often. How long do strokes hold together?"
+            : "1: as it was learnt.";
+    change({ temperature: value }, words);
+  }
+
+  function look(sample) {
+    pause();
+    remember();
+    const { label, temperature, seed, given } = sample;
+    change(
+      { drawn: flat(sample.codes), given, label, temperature, seed },
+      `A sample of ${inBits(sample.bits)}. Click a place to go back to it and take another turn there.`,
+    );
+  }
+
+  /** Finished samples, one after the other, with the seeds that follow; the page stays alive meanwhile. */
+  function several(wanted) {
+    pause();
+    view.busy = true;
+    const start = state.drawn.slice(0, state.given);
+    const { temperature, given } = state;
+    let i = 0;
+    const one = () => {
+      if (!el.isConnected) return;
+      const label = wanted[i];
+      const seed = (state.seed + 1) % 1_000_000;
+      const drawn = core.finish(prior, memoryFor(label), start, temperature, seed);
+      i++;
+      view.busy = i < wanted.length;
+      const words = view.busy
+        ? null
+        : given
+          ? "The same beginning, several ends. Where it could go on in several ways, does it?"
+          : `${wanted.length} samples at temperature ${temperature}. Which would you take for real? Click one to look again.`;
+      change({ seed, samples: kept(drawn, { label, temperature, seed, given }) }, words, !view.busy);
+      if (view.busy) setTimeout(one);
+    };
+    one();
+  }
+
+  let encoding = 0;
+  /** The rows of the pad that are kept become the first codes. */
+  function begun(done) {
+    pause();
+    if (!done) {
+      encoding ||= requestAnimationFrame(() => {
+        encoding = 0;
+        begin();
+      });
+      return;
+    }
+    cancelAnimationFrame(encoding);
+    encoding = 0;
+    begin();
+    share();
+    if (!state.given) caption.textContent = "The pad is empty, and so is the grid.";
+    else
+      caption.textContent = `${keep.value} of ${rows} rows are yours. Guess how it goes on, then press Play, or complete it six ways.`;
+  }
+
+  function begin() {
+    const strokes = pad.strokes();
+    const given = strokes.length ? columns * Number(keep.value) : 0;
+    const values = Float32Array.from(ink(strokes, picture.height, picture.width), (value) => value / 255 - 0.5);
+    const codes = given ? network.encode(vqvae, network.map(picture.height, picture.width, 1, values)) : [];
+    past.length = 0;
+    change({ drawn: Array.from(codes).slice(0, given), given }, null, false);
+  }
+
+  // ---------------------------------------------------------------------------------------------------------- playing
+
+  let ticking = 0;
+  function play() {
+    if (state.drawn.length === places) restart();
+    view.playing = true;
+    caption.setAttribute("aria-live", "off"); // the end is announced, not each code
+    let due = performance.now();
+    const tick = (now) => {
+      if (!el.isConnected) return;
+      const pace = still.matches ? 1000 : 1000 / Number(speed.value); // less motion: row by row, one a second
+      if (now >= due) {
+        due = Math.max(due + pace, now);
+        const until = still.matches ? (Math.floor(state.drawn.length / columns) + 1) * columns : state.drawn.length + 1;
+        while (state.drawn.length < until) take(false);
+      }
+      if (state.drawn.length === places) pause();
+      else ticking = requestAnimationFrame(tick);
+    };
+    ticking = requestAnimationFrame(tick);
+    refresh();
+  }
+
+  function pause() {
+    if (!view.playing) return;
+    view.playing = false;
+    cancelAnimationFrame(ticking);
+    caption.setAttribute("aria-live", "polite");
+    caption.textContent = `${caption.textContent} `; // said now
+    share();
+    refresh();
+  }
+
+  // ------------------------------------------------------------------------------------------------------------- keys
+
+  /** One of a set of nodes receives the focus; Tab comes back to it. */
+  function focusOn(nodes, target) {
+    for (const node of nodes) node.tabIndex = node === target ? 0 : -1;
+    target.focus();
+  }
+
+  function walkGrid(event) {
+    const at = cells.indexOf(event.target);
+    if (at < 0) return;
+    if (event.key === "Enter" || event.key === " ") returnTo(at);
+    else {
+      const column = at % columns;
+      const to = {
+        ArrowLeft: column ? at - 1 : at, ArrowRight: column < columns - 1 ? at + 1 : at,
+        ArrowUp: at - columns, ArrowDown: at + columns, Home: at - column, End: at - column + columns - 1,
+      }[event.key];
+      if (to === undefined) return;
+      if (cells[to]) focusOn(cells, cells[to]);
+    }
+    event.preventDefault();
+  }
+
+  function walkList(event) {
+    const nodes = options.map(({ node }) => node).filter((node) => !node.hidden);
+    const at = nodes.indexOf(event.target);
+    if (at < 0) return;
+    if (event.key === "Enter" || event.key === " ") {
+      choose(options.findIndex(({ node }) => node === event.target));
+      if (state.drawn.length === places) fresh.focus();
+      else focusOn(nodes, nodes[0]);
+    } else {
+      const to = { ArrowUp: at - 1, ArrowDown: at + 1, Home: 0, End: nodes.length - 1 }[event.key];
+      if (to === undefined) return;
+      if (nodes[to]) focusOn(nodes, nodes[to]);
+    }
+    event.preventDefault();
+  }
+
+  showSpeed();
+  adopt();
+  caption.textContent = "Guess which of the bars will be drawn, then press Step. Or choose one yourself: you are the sampler.";
+  show();
+  model.on("change", adopt);
+  return () => {
+    pause();
+    cancelAnimationFrame(frame);
+    cancelAnimationFrame(working);
+    model.off("change", adopt);
+  };
+}
+
+/** {name: DataView} -> the VQ-VAE and the prior; the prior's name ends in "prior". */
+function modelsOf(weights) {
+  const names = Object.keys(weights);
+  const isPrior = (name) => name.endsWith("prior");
+  return [
+    network.vqvae(weights[names.find((name) => !isPrior(name))]),
+    core.priorOf(weights[names.find(isPrior)]),
+  ];
+}
+
+export default { render, core };
