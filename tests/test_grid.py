@@ -316,7 +316,7 @@ def draw_a_seven(page) -> None:
 
 
 def test_a_digit_is_drawn_and_encoded_and_one_code_is_changed(visit, trained):
-    with visit(page_of(Grid(trained))) as page:
+    with visit(widgets.page(Grid(), weights={"mnist_grid": weights.read("mnist_grid")})) as page:
         has(page, changed=0, bits=294)
         before = codes_of(page)
         draw_a_seven(page)
@@ -441,7 +441,7 @@ def test_nothing_keeps_anybody_from_using_it(visit, trained, width, dark):
 
 
 def test_photographs_come_with_a_palette_by_pages(visit):
-    with visit(page_of(Grid(cifar_model()))) as page:
+    with visit(widgets.page(Grid("cifar10"), weights={"cifar10": weights.read("cifar10")})) as page:
         has(page, changed=0, bits=576)
         assert page.locator(".vq-grid-pad[role=application]").count() == 0
         page.get_by_role("button", name="Image: frog").click()

@@ -1,7 +1,6 @@
 """The grid in JupyterLab: what is changed by hand arrives in Python, and what Python sets is seen."""
 
 import pytest
-import torch
 from lab import lab  # noqa: F401  a fixture
 
 SHOW = """import torch
@@ -49,9 +48,10 @@ def test_codes_go_both_ways(chromium, lab):  # noqa: F811
         assert shown(page)[24] in (17, 18)
         assert page.locator(".jp-CodeCell").count() == 3
         assert run(page, 2) == "set"
-        page.locator(f'.vq-grid[data-codes="{",".join(map(str, torch.arange(49).tolist()))}"]').wait_for()
-        assert page.locator(".vq-grid-seen canvas").evaluate(
-            "node => node.getContext('2d').getImageData(0, 0, 28, 28).data.every((value, i) => value === (i % 4 === 3 ? 255 : 0))"
+        page.locator(f'.vq-grid[data-codes="{",".join(map(str, range(49)))}"]').wait_for()
+        script = (
+            "node => Math.max(...node.getContext('2d').getImageData(0, 0, 28, 28).data.filter((_, i) => i % 4 < 3))"
         )
+        assert page.locator(".vq-grid-seen canvas").evaluate(script) == 0
     finally:
         page.close()
