@@ -20,7 +20,7 @@ _GUESS_ALONE = re.compile(r"guess = \{[^{}]*\}( *#.*)?\s*")
 def prepare(notebook: NotebookNode) -> None:
     """Puts a form under each guess, and folds every output up to the next text. Outputs are already as on a page.
 
-    A guess without an outcome, in a lesson that stopped on the way, stays as it is.
+    In a lesson that stopped, a guess without an outcome stays as it is, and an error is not folded.
     """
     for number, (guess, cells) in enumerate(_predictions(notebook), start=1):
         questions = next((output.data[MIME] for cell in cells for output in cell.outputs if _asks(output)), None)
@@ -30,7 +30,7 @@ def prepare(notebook: NotebookNode) -> None:
         if _GUESS_ALONE.fullmatch(guess.source):
             guess.metadata["tags"] = [*guess.metadata.get("tags", []), "remove-input"]
         for cell in cells:
-            if cell.outputs:
+            if cell.outputs and not any(output.output_type == "error" for output in cell.outputs):
                 cell.outputs = [_html(_fold(map(_shown, cell.outputs), number))]
 
 
@@ -72,10 +72,7 @@ def _shown(output: NotebookNode) -> str:
         return _table(output.data[MIME])
     if html := output.get("data", {}).get("text/html"):
         return html
-    if output.output_type == "error":
-        text = f"{output.ename}: {output.evalue}"
-    else:
-        text = output.text if output.output_type == "stream" else output.data["text/plain"]
+    text = output.text if output.output_type == "stream" else output.data["text/plain"]
     return f'<div class="highlight"><pre tabindex="0">{escape(text.strip())}</pre></div>' if text.strip() else ""
 
 

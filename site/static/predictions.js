@@ -64,6 +64,9 @@
     return made;
   }
 
+  // `code` between backticks.
+  const prose = (text) => text.split("`").map((part, i) => (i % 2 ? element("code", {}, part) : part));
+
   // One question: its label, its input, and a line for what became of the answer.
   function field(question, id) {
     const result = element("p", { class: "vq-result", id: `${id}-result` });
@@ -132,7 +135,7 @@
         held += right;
         row.dataset.verdict = right ? "holds" : "differs";
         result.append(element("strong", {}, right ? "Holds." : `Differs: ${question.text}.`));
-        if (!right && question.tempting) result.append(` ${question.tempting}`);
+        if (!right && question.tempting) result.append(" ", ...prose(question.tempting));
       }
       const numbers = within && questions.some(({ kind }) => kind === "number") ? `, numbers within ${percent(within)}` : "";
       status.textContent = made ? `${held} of ${made} held${numbers}.` : "";
