@@ -21,7 +21,7 @@ import traitlets
 
 HERE = Path(__file__).parent
 PARTS = {
-    "grid": ("network.js",),
+    "grid": ("network.js", "pad.js"),
     "sampler": ("network.js", "pad.js"),
 }  # what stands in front of a module: it imports nothing
 MIME = "application/vnd.vq-course.widget+json"
