@@ -150,7 +150,7 @@ SICK = {
     "most codes out of reach": ({"start": half_far}, symptoms.UNUSED),
     "the decoder is given q.detach()": ({"trick": "q.detach()"}, symptoms.MEAN),
     "a decoder that does not learn": (
-        {"kind": "ema", "layer": RESTARTS, "decoder_learns": False, "weight": 10.0, "updates": 150},
+        {"kind": "ema", "layer": RESTARTS, "decoder_learns": False, "weight": 100.0, "updates": 150},
         symptoms.APART,
     ),
 }
