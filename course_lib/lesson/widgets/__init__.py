@@ -18,6 +18,7 @@ from pathlib import Path
 import anywidget
 import matplotlib.pyplot as plt
 import traitlets
+from PIL import Image
 
 HERE = Path(__file__).parent
 PARTS = {
@@ -58,7 +59,9 @@ class Widget(anywidget.AnyWidget):
         file = BytesIO()
         figure.savefig(file, format="png")
         plt.close(figure)
-        return file.getvalue(), alt
+        small = BytesIO()  # 128 colours are enough for it, and a third of the size
+        Image.open(file).convert("RGB").quantize(128, dither=Image.Dither.NONE).save(small, "png", optimize=True)
+        return small.getvalue(), alt
 
     def _repr_mimebundle_(self, **options):
         data, metadata = super()._repr_mimebundle_(**options)
