@@ -236,7 +236,7 @@ def test_look_alikes_lie_side_by_side():
 
 # ---- the drawing, without a browser ----
 def test_a_drawing_is_placed_as_mnist_places_its_digits():
-    script = Script("grid.js")
+    script = Script("pad.js", "grid.js")
     strokes = [[[3, 2], [9, 2]], [[9, 2], [5, 20]]]
     script.tell("strokes", strokes)
     image = script.tensor("core.drawing(strokes, 28, 28)").reshape(28, 28)
@@ -255,7 +255,7 @@ def test_a_drawing_is_placed_as_mnist_places_its_digits():
 
 
 def test_perplexity_and_the_nearest_codes_are_those_of_the_course(trained):
-    script = Script("grid.js")
+    script = Script("pad.js", "grid.js")
     codes = torch.tensor([3, 3, 1, 5, 5, 5, 0])
     found = script.engine.eval(f"core.perplexity({codes.tolist()})")
     assert found == pytest.approx(quantize.perplexity(codes, 8).item(), rel=1e-5)
@@ -305,7 +305,7 @@ def has(page, **figures) -> None:
 
 
 def draw_a_seven(page) -> None:
-    box = page.locator(".vq-grid-pad").bounding_box()
+    box = page.locator(".vq-pad").bounding_box()
     corners = (0.2, 0.2), (0.8, 0.2), (0.4, 0.9)
     points = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in corners]
     page.mouse.move(*points[0])
@@ -316,7 +316,7 @@ def draw_a_seven(page) -> None:
 
 
 def test_a_digit_is_drawn_and_encoded_and_one_code_is_changed(visit, trained):
-    with visit(page_of(Grid(trained))) as page:
+    with visit(widgets.page(Grid(), weights={"mnist_grid": weights.read("mnist_grid")})) as page:
         has(page, changed=0, bits=294)
         before = codes_of(page)
         draw_a_seven(page)
@@ -359,7 +359,7 @@ def test_the_keyboard_does_the_same(visit, trained):
     with visit(page_of(Grid(trained))) as page:
         has(page, changed=0)
         before = codes_of(page)
-        page.locator(".vq-grid-pad").focus()
+        page.locator(".vq-pad").focus()
         for key in (*["ArrowUp"] * 2, "Space", *["ArrowRight"] * 3, "Space", *["ArrowDown"] * 6, "Space", "Enter"):
             page.keyboard.press(key)
         page.get_by_text("Your drawing as 49 codes").first.wait_for()
@@ -441,9 +441,9 @@ def test_nothing_keeps_anybody_from_using_it(visit, trained, width, dark):
 
 
 def test_photographs_come_with_a_palette_by_pages(visit):
-    with visit(page_of(Grid(cifar_model()))) as page:
+    with visit(widgets.page(Grid("cifar10"), weights={"cifar10": weights.read("cifar10")})) as page:
         has(page, changed=0, bits=576)
-        assert page.locator(".vq-grid-pad[role=application]").count() == 0
+        assert page.locator(".vq-pad[role=application]").count() == 0
         page.get_by_role("button", name="Image: frog").click()
         cell(page, 8, 8).click()
         now = codes_of(page)[-1]
@@ -501,11 +501,11 @@ def test_times(visit, trained):
     with visit(page_of(Grid(trained))) as page:
         for model in (trained, cifar_model()):
             content = base64.b64encode(Grid(model).weights["own"]).decode()
-            print(
-                model.in_channels,
-                "decode, encode: median and 95th percentile in ms",
-                page.evaluate(timed, [content, 60]),
-            )
+            times = torch.tensor(page.evaluate(timed, [content, 60])).quantile(torch.tensor([0.0, 0.5, 0.95]), dim=1).T
+            for what, (least, median, most) in zip(("decode", "encode"), times.tolist()):
+                print(
+                    f"{model.in_channels} channels, {what}: {least:.1f}, {median:.1f}, {most:.1f} ms (min, median, 95%)"
+                )
         page.evaluate("""() => {
             window.gaps = [];
             let last = performance.now();
@@ -519,8 +519,5 @@ def test_times(visit, trained):
         draw_a_seven(page)
         for column in (1, 3, 5, 7, 2, 4):
             cell(page, 3, column).hover()
-        gaps = torch.tensor(page.evaluate("gaps"))
-        print(
-            "frames while drawing and hovering: median and 95th percentile in ms",
-            gaps.quantile(torch.tensor([0.5, 0.95])),
-        )
+        least, median, most = torch.tensor(page.evaluate("gaps")).quantile(torch.tensor([0.0, 0.5, 0.95])).tolist()
+        print(f"frames while drawing and hovering: {least:.1f}, {median:.1f}, {most:.1f} ms (min, median, 95%)")

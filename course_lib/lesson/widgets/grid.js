@@ -1,8 +1,6 @@
 // A VQ-VAE under one's hand: draw, see the codes, change one, see what is drawn from them.
 
 const BOX = 20 / 28; // MNIST scales a digit to a box of 20 x 20 in its 28 x 28 ...
-const RADIUS = 1.4 / 28; // ... its pen is nearly three pixels wide ...
-const SOFT = 0.6; // ... and its edges fade over a little more than one
 const LARGEST = 2.5; // a dot is no digit: what is small is not enlarged beyond this
 const OTHERS = 4; // codes tried at a place to see which pixels it moves
 const PAGE = 48; // codes on a page of the palette, where there are more than 64
@@ -10,6 +8,7 @@ const BUDGET = 9; // milliseconds of a frame for work that can go on in the next
 
 const core = {
   ...network,
+  ink,
 
   /** Strokes of a pen, [[[x, y], ...], ...] in pixels -> Uint8Array: the paths scaled to the box, by their mass centred. */
   drawing(strokes, height, width) {
@@ -23,8 +22,8 @@ const core = {
     const placed = (dx, dy) =>
       strokes.map((stroke) => stroke.map(([x, y]) => [(x - (left + right) / 2) * scale + dx, (y - (top + bottom) / 2) * scale + dy]));
     const middle = placed(width / 2, height / 2);
-    const [x, y] = core.centre(core.ink(middle, height, width), width);
-    return core.ink(placed(width - x, height - y), height, width);
+    const [x, y] = core.centre(ink(middle, height, width), width);
+    return ink(placed(width - x, height - y), height, width);
   },
 
   range: (values) => values.reduce(([low, high], value) => [Math.min(low, value), Math.max(high, value)], [Infinity, -Infinity]),
@@ -38,32 +37,6 @@ const core = {
       y += value * (Math.floor(i / width) + 0.5);
     });
     return [x / mass, y / mass];
-  },
-
-  /** Strokes -> Uint8Array: how much of each pixel is under a round pen with soft edges. */
-  ink(strokes, height, width) {
-    const pixels = new Uint8Array(height * width);
-    const radius = RADIUS * Math.min(height, width);
-    const reach = radius + SOFT;
-    for (const stroke of strokes)
-      stroke.forEach(([x1, y1], i) => {
-        const [x0, y0] = stroke[Math.max(0, i - 1)];
-        const length = (x1 - x0) ** 2 + (y1 - y0) ** 2;
-        const first = [Math.min(y0, y1), Math.min(x0, x1)].map((low) => Math.max(0, Math.floor(low - reach)));
-        const rows = Math.min(height, Math.ceil(Math.max(y0, y1) + reach));
-        const columns = Math.min(width, Math.ceil(Math.max(x0, x1) + reach));
-        for (let row = first[0]; row < rows; row++)
-          for (let column = first[1]; column < columns; column++) {
-            const x = column + 0.5 - x0;
-            const y = row + 0.5 - y0;
-            const along = length ? Math.min(1, Math.max(0, (x * (x1 - x0) + y * (y1 - y0)) / length)) : 0;
-            const distance = Math.hypot(x - along * (x1 - x0), y - along * (y1 - y0));
-            const share = Math.min(1, Math.max(0, (reach - distance) / (2 * SOFT)));
-            const at = row * width + column;
-            pixels[at] = Math.max(pixels[at], Math.round(255 * share));
-          }
-      });
-    return pixels;
   },
 
   /** Uint8Array -> the map that the encoder takes. */
@@ -109,33 +82,6 @@ const core = {
   },
 };
 
-/** An element: its attributes (a function is an event's listener), its children. */
-function element(tag, attributes = {}, ...children) {
-  const node = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) {
-    if (typeof value === "function") node.addEventListener(name, value);
-    else if (value === true) node.setAttribute(name, "");
-    else if (value !== false) node.setAttribute(name, value);
-  }
-  node.append(...children);
-  return node;
-}
-
-/** Draws bytes, or values about [-0.5, 0.5], of one or three channels onto a canvas of as many pixels. */
-function paint(canvas, { height, width, channels, values }, { left = 0, top = 0, size = null } = {}) {
-  const [rows, columns] = size ?? [height, width];
-  if (canvas.width !== columns || canvas.height !== rows) Object.assign(canvas, { width: columns, height: rows });
-  const bytes = values instanceof Uint8Array;
-  const picture = new ImageData(columns, rows);
-  for (let row = 0; row < rows; row++)
-    for (let column = 0; column < columns; column++)
-      for (let channel = 0; channel < 4; channel++) {
-        const at = ((row + top) * width + column + left) * channels + (channels === 1 ? 0 : channel);
-        picture.data[(row * columns + column) * 4 + channel] = channel === 3 ? 255 : bytes ? values[at] : 255 * (values[at] + 0.5);
-      }
-  canvas.getContext("2d").putImageData(picture, 0, 0);
-}
-
 const toBytes = (base64) => Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
 const toText = (bytes) => btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(""));
 const number = (value, digits = 0) => value.toLocaleString("en-US", { maximumFractionDigits: digits });
@@ -151,120 +97,6 @@ function glow(canvas, moved, height, width) {
   canvas.getContext("2d").putImageData(picture, 0, 0);
 }
 
-
-const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
-const SVG = "http://www.w3.org/2000/svg";
-
-/**
- * Where one draws: strokes of a pen, by mouse, finger or keys. `changed` is called after each change, with whether the
- * pen is still on its way.
- */
-function drawingPad({ height, width, changed, announce }) {
-  let strokes = [];
-  let writing = false; // a stroke is not at its end
-  const step = Math.min(height, width) / 14;
-  let cursor = [width / 2, height / 2];
-  const ground = element("canvas", { "aria-hidden": "true" });
-  const svg = document.createElementNS(SVG, "svg");
-  svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
-  svg.setAttribute("aria-hidden", "true");
-  const [ink, line, dot] = ["path", "path", "circle"].map((tag) => svg.appendChild(document.createElementNS(SVG, tag)));
-  ink.setAttribute("stroke-width", 2 * RADIUS * Math.min(height, width));
-  line.setAttribute("class", "vq-grid-cursor");
-  dot.setAttribute("class", "vq-grid-cursor");
-  dot.setAttribute("r", step / 2);
-  const hint = element("div", { class: "vq-grid-hint" }, "Draw a digit here");
-  const node = element(
-    "div",
-    {
-      class: "vq-grid-pad", tabindex: 0, role: "application", "aria-roledescription": "drawing pad",
-      "aria-label": "Drawing pad. The arrow keys move the pen. Space draws a line to it, Enter lifts it, Backspace takes the last stroke away.",
-      pointerdown, pointermove, pointerup: lift, pointercancel: lift, blur: lift, keydown,
-    },
-    ground, svg, hint,
-  );
-
-  function at(event) {
-    const box = node.getBoundingClientRect();
-    return [((event.clientX - box.left) / box.width) * width, ((event.clientY - box.top) / box.height) * height];
-  }
-
-  function pointerdown(event) {
-    if (event.button !== 0) return;
-    node.setPointerCapture(event.pointerId);
-    lift();
-    begin(at(event));
-  }
-
-  function pointermove(event) {
-    if (!writing || !node.hasPointerCapture(event.pointerId)) return;
-    strokes.at(-1).push(...(event.getCoalescedEvents?.() ?? [event]).map(at));
-    update(true);
-  }
-
-  function begin(point) {
-    strokes.push([point]);
-    writing = true;
-    update(true);
-  }
-
-  function lift() {
-    if (!writing) return;
-    writing = false;
-    update(false);
-  }
-
-  function keydown(event) {
-    const arrow = ARROWS[event.key];
-    const spot = () => `column ${Math.round(cursor[0] / step)}, row ${Math.round(cursor[1] / step)} of 14`;
-    if (arrow) {
-      cursor = cursor.map((value, axis) => Math.min([width, height][axis], Math.max(0, value + step * arrow[axis])));
-      announce(spot());
-    } else if (event.key === " ") {
-      if (writing) strokes.at(-1).push(cursor);
-      else begin(cursor);
-      update(true);
-      announce(strokes.at(-1).length > 1 ? `line to ${spot()}` : `pen down at ${spot()}`);
-    } else if (event.key === "Enter" || event.key === "Escape") lift();
-    else if (event.key === "Backspace" || event.key === "Delete") undo();
-    else return;
-    event.preventDefault();
-    trace();
-  }
-
-  function undo() {
-    strokes.pop();
-    writing = false;
-    update(false);
-  }
-
-  function clear() {
-    strokes = [];
-    writing = false;
-    trace();
-  }
-
-  function update(underway) {
-    trace();
-    changed(underway);
-  }
-
-  function trace() {
-    const path = (points) => `M${points.map((point) => point.map((value) => value.toFixed(2)).join(" ")).join("L")}l0 0.01`;
-    ink.setAttribute("d", strokes.map(path).join(""));
-    line.setAttribute("d", writing ? path([strokes.at(-1).at(-1), cursor]) : "");
-    dot.setAttribute("cx", cursor[0]);
-    dot.setAttribute("cy", cursor[1]);
-  }
-
-  return {
-    node, ground, undo, clear,
-    strokes: () => strokes,
-    empty(is) {
-      hint.hidden = !is;
-    },
-  };
-}
 
 /** The palette: all codes, each as what the picture would look like here. Each call of `draw` fills one canvas. */
 function codePalette({ K, colours, listing, draw, look, choose, closed }) {
@@ -441,8 +273,8 @@ function render({ model, el }) {
   const live = element("div", { class: "vq-hidden", role: "status" });
   const [frameSeen, frameDrawn] = [0, 1].map(() => element("div", { class: "vq-grid-frame", hidden: true }));
   const pad = drawable
-    ? drawingPad({ height, width, changed: stroke, announce })
-    : { node: element("div", { class: "vq-grid-pad" }), ground: element("canvas", { role: "img", "aria-label": "The image" }), strokes: () => [], clear() {}, empty() {} };
+    ? drawingPad({ height, width, hint: "Draw a digit here", changed: stroke, announce })
+    : { node: element("div", { class: "vq-pad" }), ground: element("canvas", { role: "img", "aria-label": "The image" }), strokes: () => [], clear() {}, empty() {} };
   if (!drawable) pad.node.append(pad.ground, frameSeen);
   const seen = element("canvas", { role: "img", "aria-label": "What the model sees" });
   const clear = element("button", { type: "button", click: () => load(null) }, "Clear");

@@ -1,7 +1,7 @@
 // What the widgets with pictures share: elements, painting, and a pad to draw on with mouse, finger or keys.
 
-const RADIUS = 1.25 / 28; // MNIST's pen is about two and a half pixels wide ...
-const SOFT = 0.75; // ... and its edges fade over about one and a half
+const RADIUS = 1.4 / 28; // MNIST's pen is nearly three pixels wide ...
+const SOFT = 0.6; // ... and its edges fade over a little more than one
 
 /** Strokes -> Uint8Array: how much of each pixel is under a round pen with soft edges. */
 function ink(strokes, height, width) {
@@ -83,7 +83,7 @@ function drawingPad({ height, width, hint, changed, announce }) {
     {
       class: "vq-pad", tabindex: 0, role: "application", "aria-roledescription": "drawing pad",
       "aria-label": "Drawing pad. The arrow keys move the pen. Space draws a line to it, Enter lifts it, Backspace takes the last stroke away.",
-      pointerdown, pointermove, pointerup: lift, pointercancel: lift, keydown, focus: trace,
+      pointerdown, pointermove, pointerup: lift, pointercancel: lift, blur: lift, keydown,
     },
     ground, svg, invitation,
   );

@@ -231,7 +231,7 @@ function render({ model, el }) {
   const temperature = element("input", {
     type: "range", min: 0, max: 2, step: 0.05, "aria-label": "temperature", input: () => reheat(Number(temperature.value)),
   });
-  const temperatureText = element("output", { class: "vq-figure" });
+  const temperatureText = element("span", { class: "vq-figure" });
 
   const canvas = element("canvas", { "aria-hidden": "true" });
   const cells = Array.from({ length: places }, (_, place) =>
@@ -287,7 +287,7 @@ function render({ model, el }) {
   const finishing = button("Finish now", () => finishNow());
   const fresh = button("New", () => restart(), { title: "an empty grid, the next seed" });
   const speed = element("input", { type: "range", min: 1, max: 60, value: 6, "aria-label": "codes a second", input: showSpeed });
-  const speedText = element("output");
+  const speedText = element("span");
   const seed = element("input", {
     type: "number", min: 0, max: 999999, step: 1, "aria-label": "seed of the random numbers",
     change: () => restart(Math.min(999999, Math.max(0, Math.round(Number(seed.value)) || 0))),
@@ -300,7 +300,7 @@ function render({ model, el }) {
     announce: (words) => (live.textContent = words),
   });
   const keep = element("input", { type: "range", min: 1, max: rows - 1, value: Math.ceil(rows / 2), input: () => begun(true) });
-  const keepText = element("output", { class: "vq-figure" });
+  const keepText = element("span", { class: "vq-figure" });
   const below = element("div", { class: "vq-below", "aria-hidden": "true" });
   const complete = button("Complete it six ways", () => several(Array(6).fill(state.label)), { class: "vq-main" });
   const clear = button("Clear the pad", () => (pad.clear(), begun(true)));
