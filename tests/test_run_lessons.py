@@ -123,7 +123,7 @@ def test_interrupted_it_leaves_no_kernel_behind(lessons, tmp_path, how):
     before = path.read_bytes()
     environment = {**os.environ, "COURSE_OFFLINE": "1", "COURSE_DATA": str(tmp_path)}
     process = subprocess.Popen([sys.executable, PROJECT / "tools/run_lessons.py", path], env=environment)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while not (lessons / "pid").exists() or not (lessons / "pid").read_text():
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.1)
