@@ -272,11 +272,12 @@ def _colours(looks: Tensor, order: list[int]) -> list[str]:
     means = looks.mean((2, 3))  # (K, C)
     if means.shape[1] == 3:
         return [to_hex(mean) for mean in means.tolist()]
-    ink = means[order, 0].numpy() / max(means.max().item(), 1e-6)  # (K,), in the palette's order
+    ink = means[order, 0].numpy() - means.min().item()  # (K,), in the palette's order; the darkest has none
+    ink /= max(ink.max(), 1e-6)
     hues = np.array([to_rgb(colour) for colour in CODE_COLOURS[:-1]])  # the last is grey
     shares = ink.cumsum() / max(ink.sum(), 1e-6)
     hue = hues[np.minimum(shares * len(hues), len(hues) - 1).astype(int)]  # (K, 3)
-    colours = NIGHT + (hue - NIGHT) * np.sqrt(ink)[:, None]
+    colours = NIGHT + (hue - NIGHT) * ink[:, None] ** 0.7
     return [to_hex(colours[place]) for place in np.argsort(order)]
 
 
