@@ -530,10 +530,10 @@ def test_completes_what_one_begins(visit, document, sampler, width, touch):
         hand.set("Keep", 3)
         pad = hand.root.get_by_role("application")
         pad.scroll_into_view_if_needed()
-        before = page.evaluate("scrollY")
-        stroke(page, pad.bounding_box(), touch)
+        before, box = page.evaluate("scrollY"), pad.bounding_box()
+        stroke(page, box, touch)
         hand.until("root.dataset.given === '21'")
-        assert page.evaluate("scrollY") == before, "the page must not scroll under the pen"
+        assert page.evaluate("scrollY") == before and pad.bounding_box() == box, "the pad must not move under the pen"
         begun = hand.drawn
         assert len(begun) == 21 == hand.place
         hand.press("Complete it six ways")

@@ -16,13 +16,12 @@ from course_lib.lesson import widgets
 
 PROJECT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(PROJECT / "site"))
+import build as site  # noqa: E402
 import check  # noqa: E402
 import formulas  # noqa: E402
 import outputs  # noqa: E402
 import stage  # noqa: E402
 import widget_scripts  # noqa: E402
-
-import build as site  # noqa: E402
 
 
 def dot(kind: str) -> str:
