@@ -5,6 +5,7 @@ import re
 import sys
 from io import BytesIO
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import pytest
@@ -12,16 +13,18 @@ from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image
 
+import course_lib
 from course_lib.lesson import widgets
 
 PROJECT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(PROJECT / "site"))
-import build as site  # noqa: E402
 import check  # noqa: E402
 import formulas  # noqa: E402
 import outputs  # noqa: E402
 import stage  # noqa: E402
 import widget_scripts  # noqa: E402
+
+import build as site  # noqa: E402
 
 
 def dot(kind: str) -> str:
@@ -408,7 +411,9 @@ def test_a_widget_of_a_notebook_is_one_on_its_page(tmp_path, monkeypatch):
     for name, text in {"demo.js": "export default { render: 1 };", "host.js": "host", "widget.css": "shared"}.items():
         (here / name).write_text(text)
     monkeypatch.setattr(widgets, "HERE", here)
-    monkeypatch.setattr("course_lib.weights.read", {"tiny": b"numbers"}.__getitem__)
+    stored = SimpleNamespace(read={"tiny": b"numbers"}.__getitem__)
+    monkeypatch.setitem(sys.modules, "course_lib.weights", stored)
+    monkeypatch.setattr(course_lib, "weights", stored, raising=False)
 
     class App:
         outdir, scripts, styles = tmp_path / "out", [], []
