@@ -397,13 +397,14 @@ def test_steps_and_their_figures(visit, document, sampler):
 def test_plays_to_the_end_pauses_and_keeps_the_sample(visit, document):
     with visit(document) as page:
         hand = Hand(page)
-        hand.set("codes a second", 60)
+        hand.set("codes a second", 2)
         hand.press("Play")
-        hand.until("root.dataset.place > 2")
+        hand.until("root.dataset.place > 1")
         hand.press("Pause")
         stopped = hand.place
-        hand.settled()
+        page.wait_for_timeout(1200)
         assert hand.place == stopped < 49
+        hand.set("codes a second", 60)
         hand.press("Play")
         hand.until("root.dataset.place === '49'")
         hand.until("root.dataset.playing === 'false'")

@@ -339,8 +339,8 @@ function render({ model, el }) {
           element("span", { class: "vq-name" }, "Show"),
           ...overlays,
         ),
-        bill,
         meter,
+        bill,
       ),
       element(
         "div",
