@@ -30,23 +30,22 @@ autodoc_inherit_docstrings = False
 add_module_names = False
 toc_object_entries_show_parents = "hide"
 autodoc_default_options = {"members": True, "inherited-members": "Module"}
-python_maximum_signature_line_length = 88
 python_use_unqualified_type_names = True
 nitpick_ignore_regex = [("py:class", r"(torch|collections)\..*")]  # they are documented elsewhere
 
 # Pages
 html_theme = "sphinx_book_theme"
 html_title = project
-html_logo = html_favicon = "static/logo.svg"
+html_favicon = "static/logo.svg"
 html_static_path = ["static"]
 templates_path = ["templates"]
 html_css_files = ["course.css", "predictions.css"]
 html_js_files = ["course.js", "predictions.js"]
+html_sidebars = {"**": ["brand.html", "search-button-field.html", "sbt-sidebar-nav.html"]}
 html_copy_source = False
 html_context = {"default_mode": "auto"}
 html_show_copyright = False
 html_theme_options = {
-    "logo": {"text": project, "alt_text": ""},
     "use_download_button": False,
     "use_fullscreen_button": False,
     "show_toc_level": 2,

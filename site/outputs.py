@@ -41,5 +41,7 @@ def _show(output: NotebookNode, file: Path) -> None:
         html = f'<img class="figure" src="../figures/{file.name}" alt="{alt}" width="{width}" height="{height}">'
     else:
         output.data.pop("application/vnd.jupyter.widget-view+json", None)  # its model was in the kernel
+        if "text/html" in output.data:  # an empty heading tells whoever listens nothing
+            output.data["text/html"] = output.data["text/html"].replace("<th></th>", "<td></td>")
         return
     output.data, output.metadata = NotebookNode({"text/html": html}), NotebookNode()

@@ -1,6 +1,5 @@
 """The sources of the site: lessons, exercises and documents, laid out as in the project, so that their links hold."""
 
-import importlib.util
 import json
 import re
 import shutil
@@ -135,9 +134,7 @@ def _what_you_will_see(readme: Path) -> dict[str, str]:
 
 def _grid() -> str:
     """The widget to begin with: a model of digits whose codes can be changed."""
-    if importlib.util.find_spec("course_lib.lesson.widgets.grid") is None:
-        return ""
-    from course_lib.lesson.widgets.grid import Grid
+    from course_lib.lesson.widgets.grid import Grid  # imports PyTorch
 
     data, _ = Grid()._repr_mimebundle_()
     return widgets.element(data[widgets.MIME], data["image/png"], data["text/plain"])

@@ -316,7 +316,7 @@ def draw_a_seven(page) -> None:
 
 
 def test_a_digit_is_drawn_and_encoded_and_one_code_is_changed(visit, trained):
-    with visit(page_of(Grid(trained))) as page:
+    with visit(widgets.page(Grid(), weights={"mnist_grid": weights.read("mnist_grid")})) as page:
         has(page, changed=0, bits=294)
         before = codes_of(page)
         draw_a_seven(page)
@@ -441,7 +441,7 @@ def test_nothing_keeps_anybody_from_using_it(visit, trained, width, dark):
 
 
 def test_photographs_come_with_a_palette_by_pages(visit):
-    with visit(page_of(Grid(cifar_model()))) as page:
+    with visit(widgets.page(Grid("cifar10"), weights={"cifar10": weights.read("cifar10")})) as page:
         has(page, changed=0, bits=576)
         assert page.locator(".vq-pad[role=application]").count() == 0
         page.get_by_role("button", name="Image: frog").click()
@@ -501,11 +501,11 @@ def test_times(visit, trained):
     with visit(page_of(Grid(trained))) as page:
         for model in (trained, cifar_model()):
             content = base64.b64encode(Grid(model).weights["own"]).decode()
-            print(
-                model.in_channels,
-                "decode, encode: median and 95th percentile in ms",
-                page.evaluate(timed, [content, 60]),
-            )
+            times = torch.tensor(page.evaluate(timed, [content, 60])).quantile(torch.tensor([0.0, 0.5, 0.95]), dim=1).T
+            for what, (least, median, most) in zip(("decode", "encode"), times.tolist()):
+                print(
+                    f"{model.in_channels} channels, {what}: {least:.1f}, {median:.1f}, {most:.1f} ms (min, median, 95%)"
+                )
         page.evaluate("""() => {
             window.gaps = [];
             let last = performance.now();
@@ -519,8 +519,5 @@ def test_times(visit, trained):
         draw_a_seven(page)
         for column in (1, 3, 5, 7, 2, 4):
             cell(page, 3, column).hover()
-        gaps = torch.tensor(page.evaluate("gaps"))
-        print(
-            "frames while drawing and hovering: median and 95th percentile in ms",
-            gaps.quantile(torch.tensor([0.5, 0.95])),
-        )
+        least, median, most = torch.tensor(page.evaluate("gaps")).quantile(torch.tensor([0.0, 0.5, 0.95])).tolist()
+        print(f"frames while drawing and hovering: {least:.1f}, {median:.1f}, {most:.1f} ms (min, median, 95%)")

@@ -61,7 +61,7 @@ def cells(chromium, lab):
     def cells(name):
         contexts.append(chromium.new_context(viewport={"width": 1280, "height": 1000}))
         page = contexts[-1].new_page()
-        page.set_default_timeout(120_000)
+        page.set_default_timeout(240_000)  # a kernel on a busy machine
         page.goto(f"{lab}/{name}.ipynb")
         cells = page.locator(".jp-CodeCell")
         cells.nth(3).wait_for()
@@ -90,6 +90,7 @@ def test_an_outcome_opens_when_its_cell_is_run(cells):
     found = cells("guessed")
     compared, figure = found.nth(2), found.nth(3)
     assert outcome(compared).count() == 0 and figure.locator("img").count() == 0
+    found.page.locator('.jp-Notebook-ExecutionIndicator[data-status="idle"]').wait_for()  # the kernel is there
     found.page.get_by_role("menuitem", name="Run", exact=True).click()
     found.page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
     outcome(compared).wait_for()

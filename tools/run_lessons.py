@@ -58,6 +58,8 @@ async def run(notebook: NotebookNode, folder: Path, environment: dict[str, str],
         failure = f"{error.ename}: {error.evalue}"
         found = await _data(client)
     except (CellTimeoutError, RuntimeError) as error:  # a kernel that died is a RuntimeError
+        if asyncio.current_task().cancelling():  # nbclient takes Ctrl-C for one
+            raise asyncio.CancelledError from error
         failure = str(error)
         told = nbformat.v4.new_output("error", ename=type(error).__name__, evalue=str(error), traceback=[str(error)])
         cell.outputs.append(told)

@@ -64,7 +64,7 @@ class Widget(anywidget.AnyWidget):
         data, metadata = super()._repr_mimebundle_(**options)
         png, alt = self.picture()
         data |= {
-            MIME: {"widget": self.name, "state": self.state(), "stored": list(self.stored)},
+            MIME: {"widget": self.name, "state": json.dumps(self.state()), "stored": list(self.stored)},
             "image/png": base64.b64encode(png).decode(),
             "text/plain": alt,
         }
@@ -100,7 +100,7 @@ def element(bundle: dict, png: str, alt: str) -> str:
 
     bundle: what a notebook keeps under `MIME`. png: base64.
     """
-    state = json.dumps(bundle["state"]).replace("<", "\\u003c")
+    state = bundle["state"].replace("<", "\\u003c")
     stored = " ".join(bundle["stored"])
     return (
         f'<div class="vq-host" data-host="{escape(bundle["widget"])}" data-stored="{escape(stored)}">'

@@ -241,11 +241,17 @@ def _encode(model: ConvVQVAE, image: Tensor) -> Tensor:
 
 
 def _looks(model: ConvVQVAE) -> Tensor:
-    """(K, C, h, w) in [0, 1]: what the decoder draws for one place of each code, amid eight of its kind."""
-    codes = torch.arange(len(model.quantizer.codebook))
-    fields = torch.cat([model.decode(part[:, None, None].expand(-1, 3, 3)) for part in codes.split(64)])
+    """(K, C, h, w) in [0, 1]: what the decoder draws at the place of each code.
+
+    Its neighbours lie half way from it to the mean of all codes: like neighbours in an image, they resemble it.
+    """
+    codebook = model.quantizer.codebook  # (K, D)
+    neighbours = (codebook + codebook.mean(0)) / 2
+    fields = neighbours[:, :, None, None].repeat(1, 1, 3, 3)  # (K, D, 3, 3)
+    fields[:, :, 1, 1] = codebook
+    drawn = torch.cat([model.decoder(part) for part in fields.split(64)])
     high, wide = model.factors
-    return (fields[:, :, high : 2 * high, wide : 2 * wide] + 0.5).clamp(0, 1)
+    return (drawn[:, :, high : 2 * high, wide : 2 * wide] + 0.5).clamp(0, 1)
 
 
 def _alike(looks: Tensor) -> list[int]:

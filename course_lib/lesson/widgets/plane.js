@@ -259,17 +259,18 @@ function cut(polygon, a, b, limit) {
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
-// A scene: what is moved (latents, codes, averages, step) and the settings, named as the traits of plane.py
+// A scene: what is moved (latents, codes, averages, step) and the settings, named as the traits of plane.py. Scenes are
+// never written to, only replaced, so that the past can be kept as it was.
 
 const METHODS = { kmeans: "k-means", ema: "EMA", gradient: "Gradient" };
 const NUMBERS = ["points", "seed", "codebook_size", "decay", "eps", "learning_rate", "commitment_weight", "batch_size", "threshold"]; // prettier-ignore
 const SWITCHES = ["codes_move", "encoder_moves", "auto_restart"];
 const SETTINGS = ["data", "start", "method", ...NUMBERS, ...SWITCHES, "target", "show"];
 const MOST_MOVED = 400; // so many moved latents an address can carry
+const MOST_LATENTS = 5000; // as in plane.py
 const TRAIL = 120; // how many steps of a code's path are kept
 
 const pairs = (flat) => Array.from({ length: flat.length / 2 }, (_, i) => [flat[2 * i], flat[2 * i + 1]]);
-const copied = (scene) => ({ ...scene, settings: { ...scene.settings } }); // arrays are replaced, never written to
 
 /** Sums that make the codes what they are, for these counts. */
 const sumsFor = (codebook, clusterSize, eps) => {
@@ -342,23 +343,20 @@ function restarted(scene) {
 // ---------------------------------------------------------------------------------------------------------------------
 // A scene as an address and as Python
 
+/** The latents that are not where they were drawn: [index, x, y, ...]. */
+const movedLatents = ({ latents, homes }) =>
+  pairs(latents).flatMap(([x, y], i) => (x === homes[2 * i] && y === homes[2 * i + 1] ? [] : [i, rounded(x, 3), rounded(y, 3)]));
+
 /** What differs from `first` as `key:value;...`, readable and safe in an address. */
 function encoded(scene, first) {
-  const fields = [];
-  for (const name of SETTINGS) {
-    const value = String(scene.settings[name]);
-    if (value !== String(first.settings[name])) fields.push(`${name}:${value}`);
-  }
-  fields.push(`step:${scene.step}`, `codes:${[...scene.codebook].map((value) => rounded(value, 5))}`);
-  if (scene.settings.method !== "gradient" && [...scene.clusterSize].some((count) => count !== 1))
-    fields.push(`sizes:${[...scene.clusterSize].map((count) => Number(count.toPrecision(6)))}`);
-  if (scene.settings.data === "own") fields.push(`latents:${[...scene.latents].map((value) => rounded(value, 3))}`);
-  else {
-    const moved = pairs(scene.latents).flatMap(([x, y], i) =>
-      x === scene.homes[2 * i] && y === scene.homes[2 * i + 1] ? [] : [i, rounded(x, 3), rounded(y, 3)],
-    );
-    if (moved.length && moved.length <= 3 * MOST_MOVED) fields.push(`moved:${moved}`);
-  }
+  const { settings, step, codebook, clusterSize, latents } = scene;
+  const fields = SETTINGS.filter((name) => String(settings[name]) !== String(first.settings[name])).map((name) => `${name}:${settings[name]}`);
+  fields.push(`step:${step}`, `codes:${[...codebook].map((value) => rounded(value, 5))}`);
+  if (settings.method !== "gradient" && clusterSize.some((count) => count !== 1))
+    fields.push(`sizes:${[...clusterSize].map((count) => Number(count.toPrecision(6)))}`);
+  const moved = movedLatents(scene);
+  if (settings.data === "own") fields.push(`latents:${[...latents].map((value) => rounded(value, 3))}`);
+  else if (moved.length && moved.length <= 3 * MOST_MOVED) fields.push(`moved:${moved}`);
   return fields.join(";");
 }
 
@@ -373,20 +371,21 @@ function decoded(text, first) {
     else if (name === "target") settings.target = numbers(name);
     else settings[name] = name === "show" ? fields.show.split(",").filter(Boolean) : fields[name];
   }
-  const codebook = Float64Array.from(numbers("codes"));
-  const known = settings.data === "given" || settings.data === "own" || settings.data in SHAPES;
-  const finite = [...codebook, ...NUMBERS.map((name) => settings[name])].every(Number.isFinite);
-  if (!known || !finite || !(settings.method in METHODS) || codebook.length !== 2 * settings.codebook_size) return null;
+  const [codebook, sizes, own, moved] = ["codes", "sizes", "latents", "moved"].map(numbers);
+  const step = Number(fields.step ?? 0);
+  const K = settings.codebook_size;
+  const N = settings.points;
+  const known = (settings.data in SHAPES || ["given", "own"].includes(settings.data)) && settings.method in METHODS;
+  const finite = [...codebook, ...sizes, ...own, ...moved, ...settings.target, step, ...NUMBERS.map((name) => settings[name])].every(Number.isFinite);
+  if (!known || !finite || !(N <= MOST_LATENTS) || codebook.length !== 2 * K || (sizes.length && sizes.length !== K)) return null;
   let homes = first.homes;
-  if (settings.data === "own") homes = Float64Array.from(numbers("latents"));
-  else if (settings.data in SHAPES) homes = drawLatents(settings.data, settings.points, settings.seed);
+  if (settings.data === "own") homes = Float64Array.from(own);
+  else if (settings.data in SHAPES) homes = drawLatents(settings.data, N, settings.seed);
   const latents = homes.slice();
-  const moved = numbers("moved");
-  for (let i = 0; i < moved.length; i += 3) latents.set(moved.slice(i + 1, i + 3), 2 * moved[i]);
-  const sizes = numbers("sizes");
-  const clusterSize = Float64Array.from(sizes.length ? sizes : Array(settings.codebook_size).fill(1));
-  const embedSum = sumsFor(codebook, clusterSize, settings.eps);
-  return { settings, homes, latents, codebook, clusterSize, embedSum, step: Number(fields.step ?? 0) };
+  for (let i = 0; i < moved.length; i += 3) if (2 * moved[i] in latents) latents.set(moved.slice(i + 1, i + 3), 2 * moved[i]);
+  const clusterSize = Float64Array.from(sizes.length ? sizes : Array(K).fill(1));
+  const codes = Float64Array.from(codebook);
+  return { settings, homes, latents, codebook: codes, clusterSize, embedSum: sumsFor(codes, clusterSize, settings.eps), step };
 }
 
 /** A program that builds the same tensors and takes the same steps with course_lib.quantize. */
@@ -406,7 +405,7 @@ function asPython(scene, steps = 10) {
   };
   const parts = [
     `"""The plane as it is at step ${scene.step}, and the next steps with course_lib."""`,
-    "\nimport torch\nimport torch.nn.functional as F\n\nfrom course_lib import quantize\n",
+    `\nimport torch${settings.method === "gradient" ? "\nimport torch.nn.functional as F" : ""}\n\nfrom course_lib import quantize\n`,
     tensor("latents", pairs(latents), `(N=${N}, D=2)`),
     tensor("codebook", pairs(codebook), `(K=${K}, D=2)`),
   ];
@@ -903,8 +902,11 @@ function captionFor(event, before, after, { settings, step }, controls) {
   const stepping = controls.includes("steps");
   const dead = after.dead.filter(Boolean).length;
   if (event.kind === "code") {
+    const count = after.counts[event.index];
+    const owns = `Code ${event.index} now owns ${howMany(count)}.`;
+    if (!controls.includes("figures")) return `${owns} ${count ? "Take it to a place where nobody chooses it." : "Nobody is nearer to it than to another code. Bring it back."}`;
     const rest = before.distortion < after.distortion && stepping ? " Press Step and see where it goes." : "";
-    return `Code ${event.index} now owns ${howMany(after.counts[event.index])}. ${compared("The distortion", before.distortion, after.distortion)}.${rest}`;
+    return `${owns} ${compared("The distortion", before.distortion, after.distortion)}.${rest}`;
   }
   if (event.kind === "latent") {
     const [was, is] = [before.codes[event.index], after.codes[event.index]];
@@ -1052,6 +1054,7 @@ function render({ model, el }) {
     if (data in SHAPES) next.homes = drawLatents(data, points, seed);
     else if (data === "given") next.homes = home.latents;
     next.latents = next.homes;
+    next.settings.points = next.homes.length / 2;
     const same = data === "given" && start === home.settings.start && codebook_size === home.settings.codebook_size;
     if (same && home.settings.data === "given") Object.assign(next, { codebook: home.codebook, clusterSize: home.clusterSize, embedSum: home.embedSum });
     else Object.assign(next, startCodes(start, codebook_size, next.latents, seed));
@@ -1199,13 +1202,19 @@ function render({ model, el }) {
     if (playing || tween || pulse) wake();
   }
 
+  /** How many updates it takes to see all latents: moving counts are of one, the bars of all. */
+  function wholes() {
+    const N = scene.latents.length / 2;
+    return N / (Math.min(scene.settings.batch_size, N) || N);
+  }
+
   function drawSide() {
     if (controls.includes("curves")) {
       drawCurve(curves.distortion, look, scene.history, "distortion", 0);
       drawCurve(curves.perplexity, look, scene.history, "perplexity", 1);
       if (!tiles.reconstruction.hidden) drawCurve(curves.reconstruction, look, scene.history, "reconstruction", 0);
     }
-    if (controls.includes("counts")) drawBars(bars, look, figures, controls.includes("dead") ? figures.dead : [], scene.settings.method === "ema" ? scene.clusterSize : null);
+    if (controls.includes("counts")) drawBars(bars, look, figures, controls.includes("dead") ? figures.dead : [], scene.settings.method === "ema" ? scene.clusterSize.map((count) => count * wholes()) : null);
   }
 
   // --- what can be taken hold of --------------------------------------------------------------------------------------
@@ -1418,9 +1427,12 @@ function render({ model, el }) {
     const options = Object.entries(values).map(([value, text]) => make("option", { value }, text));
     const list = make("select", { onchange: () => set(list.value) }, ...options);
     updates.push(() => {
-      for (const option of options) option.hidden = option.disabled = option.value === "given" && home.settings.data !== "given";
-      if (![...options].some((option) => option.value === String(get()))) list.append(options[options.push(make("option", { value: get() }, String(get()))) - 1]);
-      list.value = get();
+      const value = String(get());
+      if (!options.some((option) => option.value === value)) {
+        options.push(make("option", { value }, value));
+        list.append(options.at(-1));
+      }
+      list.value = value;
     });
     return make("label", { className: "vq-field" }, make("span", {}, label), list);
   }
@@ -1498,6 +1510,14 @@ function render({ model, el }) {
   const batches = { 0: "all of them", 256: "256", 64: "64", 16: "16", 4: "4" };
   const batch = () =>
     choices("latents per update", batches, () => scene.settings.batch_size, (value) => change({ batch_size: Number(value) })); // prettier-ignore
+  const datasets = { blobs: "blobs", ring: "ring", moons: "moons", spiral: "spiral", own: "your own" };
+  if (model.get("data") === "given") datasets.given = "as given";
+
+  function chooseData(data) {
+    if (data === "own") clearButton.click();
+    else begin({ data, points: scene.settings.points in sizes || data === "given" ? scene.settings.points : 600 });
+  }
+
   const addButton = button("Add latents", () => {
     adding = !adding;
     addButton.setAttribute("aria-pressed", adding);
@@ -1530,7 +1550,8 @@ function render({ model, el }) {
 
   const linkButton = button("Copy link", () => {
     write();
-    copy(location.href, "The link to this very scene");
+    const whole = scene.settings.data === "own" || movedLatents(scene).length <= 3 * MOST_MOVED;
+    copy(location.href, whole ? "The link to this very scene" : "A link to this scene, with the latents where they began (too many have moved),");
   });
   const keys = make("details", { className: "vq-keys" }, make("summary", {}, "Keys"), make("p", {}, KEYS));
   const strips = [
@@ -1557,8 +1578,8 @@ function render({ model, el }) {
       })),
       flag("restart after each step", "auto_restart")),
     ...card("Latents", "data",
-      choices("data set", { given: "as given", blobs: "blobs", ring: "ring", moons: "moons", spiral: "spiral", own: "your own" }, () => scene.settings.data,
-        (data) => (data === "own" ? (clearButton.click(), undefined) : begin({ data, points: SHAPES[data] && !(scene.settings.points in sizes) ? 600 : scene.settings.points }))),
+      choices("data set", datasets, () => scene.settings.data,
+        chooseData),
       choices("how many", sizes, () => scene.settings.points, (value) => begin({ points: Number(value), data: scene.settings.data in SHAPES ? scene.settings.data : "blobs" })),
       make("div", { className: "vq-row" },
         button("New draw", () => begin({ seed: scene.settings.seed + 1, data: scene.settings.data === "own" ? "blobs" : scene.settings.data })), addButton, clearButton)),
@@ -1707,7 +1728,7 @@ function render({ model, el }) {
   function read() {
     const mine = fragments().find((part) => part.startsWith(`plane${index()}=`));
     if (!mine) return;
-    const found = decoded(decodeURIComponent(mine.split("=").slice(1).join("=")), home);
+    const found = decoded(mine.split("=")[1], home);
     if (!found) return;
     put({ ...found, history: [], trail: [] });
     fit(scene);
