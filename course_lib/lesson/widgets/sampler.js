@@ -339,8 +339,8 @@ function render({ model, el }) {
           element("span", { class: "vq-name" }, "Show"),
           ...overlays,
         ),
-        bill,
         meter,
+        bill,
       ),
       element(
         "div",
@@ -410,9 +410,9 @@ function render({ model, el }) {
     const done = place === places;
     const costs = core.costs(prior, memory, drawn);
     const paid = total(costs);
-    const logits = done ? null : core.logitsAt(prior, memory, drawn, place);
-    const chances = done ? null : core.softmax(logits, state.temperature);
-    const learnt = done ? null : core.softmax(logits, 1);
+    const logits = core.logitsAt(prior, memory, drawn, Math.min(place, places - 1)); // at the end the last bars stay
+    const chances = core.softmax(logits, state.temperature);
+    const learnt = core.softmax(logits, 1);
 
     for (const { label: one, input } of labels) input.checked = one === label;
     temperature.max = Math.max(2, state.temperature);
@@ -485,15 +485,11 @@ function render({ model, el }) {
   const heat = (cost) => `rgb(${[213, 94, 0].map((c) => Math.round(c * Math.min(1, cost / Math.log2(prior.K)))).join(" ")})`;
 
   function showBars(done, chances, learnt) {
-    list.hidden = done;
-    if (done) {
-      question.textContent = "All codes are drawn.";
-      uncertain.textContent = "Click a place of the grid to go back to it and choose otherwise, or press New.";
-      return;
-    }
     const order = Array.from(learnt.keys()).sort((a, b) => learnt[b] - learnt[a] || a - b);
     const rest = order.slice(TOP);
-    question.textContent = `Place ${state.drawn.length + 1} of ${places}: which code comes next?`;
+    const place = Math.min(state.drawn.length + 1, places);
+    question.textContent = `Place ${place} of ${places}: ${done ? "that was the last" : "which code comes next?"}`;
+    list.classList.toggle("vq-done", done);
     options.forEach((option, i) => {
       const code = i < TOP ? order[i] : null;
       option.node.hidden = i < TOP ? code === undefined : !rest.length;
@@ -506,6 +502,7 @@ function render({ model, el }) {
       option.track.lastChild.style.left = `${100 * before}%`;
       option.p.textContent = percent(chance);
       option.cost.textContent = code === null ? "" : inBits(-Math.log2(before));
+      option.node.setAttribute("aria-disabled", done);
       option.node.setAttribute(
         "aria-label",
         code === null
@@ -514,6 +511,10 @@ function render({ model, el }) {
       );
     });
     list.classList.toggle("vq-tempered", state.temperature !== 1);
+    if (done) {
+      uncertain.textContent = "All codes are drawn. Click a place of the grid to go back and choose otherwise, or press New.";
+      return;
+    }
     uncertain.replaceChildren(
       "Entropy ", element("span", { class: "vq-figure" }, inBits(core.entropy(chances))),
       state.temperature === 1
@@ -543,9 +544,8 @@ function render({ model, el }) {
 
   /** What each of the likeliest codes would add to the picture: decoded with it, and cut out around the place. */
   function thumbnails() {
-    const { drawn } = state;
-    const place = drawn.length;
-    if (place === places) return [];
+    const place = Math.min(state.drawn.length, places - 1);
+    const before = state.drawn.slice(0, place);
     const wide = Math.min(3, columns);
     const tall = Math.min(2, rows);
     const window = {
@@ -555,7 +555,7 @@ function render({ model, el }) {
     };
     return options
       .filter(({ code, node }) => code !== null && !node.hidden)
-      .map(({ code, thumb }) => () => paint(thumb, decoded([...drawn, code, ...blank.slice(place + 1)]), window));
+      .map(({ code, thumb }) => () => paint(thumb, decoded([...before, code, ...blank.slice(place + 1)]), window));
   }
 
   /** How probable each class is, given the codes so far, if all were equally likely before: Bayes, one prior each. */
@@ -687,6 +687,7 @@ function render({ model, el }) {
   }
 
   function choose(i) {
+    if (state.drawn.length === places) return;
     pause();
     const { code } = options[i];
     if (code !== null) return put(code, "chosen");

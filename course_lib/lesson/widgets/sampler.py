@@ -157,8 +157,8 @@ class Sampler(Widget):
         whole = sample(
             self._prior, 1, labels=labels, temperature=self.temperature, known=begun[:1], generator=generator
         )
-        stages = [round(places * part / 6) for part in range(7)]
-        filling = whole.flatten(1).repeat(len(stages), 1)  # (7, H W)
+        stages = [round(places * part / 9) for part in range(10)]
+        filling = whole.flatten(1).repeat(len(stages), 1)  # (10, H W)
         blank = self._vqvae.encode(self._nothing()).flatten(1)[0]  # (H W,)
         for row, count in zip(filling, stages):
             row[count:] = blank[count:]
@@ -179,7 +179,7 @@ class Sampler(Widget):
             ax.set_title(str(label) if label < classes else "any", fontsize=8, loc="center")
         names = f"the classes 0 to {len(asked) - 1}" if each else "any class" if self.label is None else str(self.label)
         return figure, (
-            f"A grid of {height} by {width} codes in seven stages, from empty to full, drawn by the prior in reading "
+            f"A grid of {height} by {width} codes in ten stages, from empty to full, drawn by the prior in reading "
             f"order: {bits:.0f} bits in place of {places * math.log2(self._prior.codebook_size):.0f}. Below, "
             f"{len(asked)} finished samples for {names} at temperature {self.temperature:g}."
         )
