@@ -39,6 +39,7 @@ def notebook(guess=GUESS, questions=QUESTIONS, within=0.1):
         v4.new_code_cell("compare(guess, found)", outputs=[shown, printed]),
         v4.new_code_cell("draw()", outputs=[figure], metadata={"tags": ["hide-input"]}),
         v4.new_markdown_cell("So it is."),
+        v4.new_markdown_cell("And now?"),
         v4.new_code_cell("1 + 1", outputs=[v4.new_output("execute_result", data={"text/plain": "2"})]),
     ]
     return v4.new_notebook(cells=cells)
@@ -51,7 +52,7 @@ def outputs(cell):
 def test_a_form_stands_under_the_guess_and_outputs_are_folded_up_to_the_next_text():
     page = notebook()
     predictions.prepare(page)
-    _, guess, training, compared, figure, _, after = page.cells
+    _, guess, training, compared, figure, *_, after = page.cells
     (form,) = outputs(guess)
     data = json.loads(unescape(re.search('data-prediction="(.+?)"', form)[1]))
     assert data == {"questions": [question.as_json() for question in QUESTIONS], "within": 0.1}
@@ -190,6 +191,17 @@ def test_the_outcome_opens_on_asking_and_folds_again(visit, html):
         assert opened(page) and set(verdicts(page)) == {""} and page.get_by_role("status").inner_text() == ""
         page.get_by_role("button", name="Start again").click()
         assert not opened(page)
+
+
+def test_the_text_that_tells_the_outcome_waits_too(visit, html):
+    with visit(html) as page:
+        assert not page.get_by_text("So it is.").is_visible() and page.get_by_text("And now?").is_visible()
+        assert page.get_by_text("waits below").is_visible()
+        page.emulate_media(media="print")
+        assert page.get_by_text("So it is.").is_visible(), "on paper nothing waits"
+        page.emulate_media(media="screen")
+        page.get_by_role("button", name="Show without a guess").click()
+        assert page.get_by_text("So it is.").is_visible() and not page.get_by_text("waits below").is_visible()
 
 
 def test_without_an_answer_or_with_one_that_is_none_nothing_opens(visit, html):

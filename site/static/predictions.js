@@ -96,17 +96,28 @@
     return { question, row, get, set, result };
   }
 
+  // The text below the outcome tells it, so it waits as well: up to the next heading or cell. Where a cell follows, the
+  // last paragraph stays, as it leads on to that.
+  function explanation(outcome) {
+    const text = [];
+    let node = outcome?.closest(".cell")?.nextElementSibling;
+    for (; node && !node.matches(".cell, section, nav"); node = node.nextElementSibling) text.push(node);
+    return node?.matches(".cell") ? text.slice(0, -1) : text;
+  }
+
   function build(place) {
     const { questions, within } = JSON.parse(place.dataset.prediction);
     const key = questions.map((question) => question.name).join(" | ");
     const folds = [...document.querySelectorAll(`.vq-outcome[data-number="${place.dataset.number}"]`)];
+    const told = explanation(folds.at(-1));
     const fields = questions.map((question, i) => field(question, `vq-${place.dataset.number}-${i}`));
     const check = element("button", { type: "submit", class: "vq-main" }, "Check");
     const show = element("button", { type: "button" }, "Show without a guess");
     const again = element("button", { type: "button" }, "Start again");
     const status = element("p", { class: "vq-status", role: "status" });
     const form = element("form", { "aria-label": "Your guess", novalidate: true },
-      element("p", { class: "vq-title" }, "Your guess"), ...fields.map(({ row }) => row),
+      element("p", { class: "vq-title" }, "Your guess"),
+      ...(told.length ? [element("p", { class: "vq-waits" }, "What happens, and why, waits below for it.")] : []), ...fields.map(({ row }) => row),
       element("div", { class: "vq-buttons" }, check, show, again, status));
 
     function open(opened) {
@@ -120,6 +131,7 @@
         const cell = fold.closest(".cell");
         if (cell?.classList.contains("tag_hide-input")) cell.hidden = !opened;  // a figure, with the code behind it
       }
+      for (const node of told) node.classList.toggle("vq-told", !opened);
       if (opened) dispatchEvent(new Event("resize"));  // what was drawn while hidden had no width
     }
 
