@@ -395,7 +395,7 @@ def test_names_in_formulas_are_upright_and_set_off():
 
 
 def test_a_widget_of_a_notebook_is_one_on_its_page(tmp_path, monkeypatch):
-    bundle = {"widget": "demo", "state": {"n": 3, "word": "</script>"}, "stored": ["tiny"]}
+    bundle = {"widget": "demo", "state": '{"word": "</script>"}', "stored": ["tiny"]}
     data = {
         widgets.MIME: bundle,
         "image/png": dot("png"),
