@@ -15,13 +15,17 @@ SET = "widget.image = torch.zeros(28, 28).byte(); widget.grid = torch.arange(49)
 
 
 def run(page, index: int) -> str:
-    """Runs a cell, and gives what it prints."""
+    """Runs a cell, and gives what it prints. A kernel that is still starting takes no notice of the first keys."""
     cell = page.locator(".jp-CodeCell").nth(index)
-    cell.locator(".cm-content").click()
-    page.keyboard.press("Control+Enter")
     output = cell.locator(".jp-OutputArea-output").first
+    for _ in range(60):
+        if cell.locator(".jp-InputPrompt").inner_text() != "[ ]:":
+            break
+        cell.locator(".cm-content").click()
+        page.keyboard.press("Control+Enter")
+        page.wait_for_timeout(2000)
     output.wait_for(timeout=180_000)
-    return output.inner_text()
+    return output.inner_text().strip()
 
 
 def shown(page) -> list[int]:
