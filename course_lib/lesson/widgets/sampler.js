@@ -221,7 +221,7 @@ function render({ model, el }) {
 
   // ---------------------------------------------------------------------------------------------- what stands there
 
-  const root = element("div", { class: "vq-widget vq-sampler", "data-widget": "sampler" });
+  const root = element("div", { class: "vq-widget vq-sampler", "data-widget": "sampler", "data-lm-suppress-shortcuts": true });
   const group = `vq-sampler-${Math.random().toString(36).slice(2)}`; // radio buttons of one widget belong together
   const labels = [null, ...classes].map((label) => {
     const input = element("input", { type: "radio", name: group, change: () => relabel(label) });
