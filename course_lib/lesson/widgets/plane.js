@@ -1746,7 +1746,6 @@ function render({ model, el }) {
 
   function themed() {
     look = lookOf(root);
-    root.style.colorScheme = look.dark ? "dark" : "light"; // of check boxes, sliders and lists
     delete legend.dataset.key;
     refresh();
     wake();
