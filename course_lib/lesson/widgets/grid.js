@@ -734,6 +734,7 @@ function render({ model, el }) {
     } else return;
     closePalette();
     later("codes");
+    tell("Set in Python.", true);
   }
 
   model.on("change:pixels", receive);
