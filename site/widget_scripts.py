@@ -15,7 +15,7 @@ def _load(app, page, template, context, doctree) -> None:
         return
     from course_lib import weights  # imports PyTorch, which most pages do not need
 
-    stored = sorted({name for _, names in hosts for name in names.split()})
+    stored = sorted({name for _, names in hosts for name in names.split() if name in weights.MODELS})  # not one's own
     scripts = {f"weights-{name}": widgets.weights_script(name, weights.read(name)) for name in stored}
     scripts |= {name: widgets.script(name) for name in sorted({name for name, _ in hosts})}
     scripts["host"] = (widgets.HERE / "host.js").read_text(encoding="utf-8")

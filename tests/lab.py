@@ -1,6 +1,6 @@
 """JupyterLab for tests that need a notebook with a kernel: a server of its own, on any free port, for one test.
 
-`from lab import lab` in a test module gives it the fixture.
+`from lab import lab, run, printed` in a test module gives it the fixture and two hands.
 """
 
 import json
@@ -54,6 +54,24 @@ def lab(tmp_path):
                 server.wait(timeout=20)
             except subprocess.TimeoutExpired:
                 server.kill()
+
+
+def run(page, index: int):
+    """Runs a cell, waits for its output, and gives the cell. A kernel that is still starting ignores the first keys."""
+    cell = page.locator(".jp-CodeCell").nth(index)
+    for _ in range(60):
+        if cell.locator(".jp-InputPrompt").inner_text() != "[ ]:":
+            break
+        cell.locator(".cm-content").click()
+        page.keyboard.press("Control+Enter")
+        page.wait_for_timeout(2000)
+    cell.locator(".jp-OutputArea-output").first.wait_for(timeout=180_000)
+    return cell
+
+
+def printed(page, index: int) -> str:
+    """Runs a cell and gives what it prints."""
+    return run(page, index).locator(".jp-OutputArea-output").first.inner_text().strip()
 
 
 def _address(server: subprocess.Popen, log: Path) -> str:

@@ -1,7 +1,7 @@
 """The grid in JupyterLab: what is changed by hand arrives in Python, and what Python sets is seen."""
 
 import pytest
-from lab import lab  # noqa: F401  a fixture
+from lab import lab, printed, run  # noqa: F401  a fixture
 
 SHOW = """import torch
 from course_lib.lesson.widgets.grid import Grid
@@ -12,20 +12,6 @@ widget = Grid(ResNetVQVAE(VectorQuantizer(8, 100), in_channels=1, hidden_channel
 widget"""
 READ = "print(*widget.grid.flatten().tolist())"
 SET = "widget.image = torch.zeros(28, 28).byte(); widget.grid = torch.arange(49).reshape(7, 7); print('set')"
-
-
-def run(page, index: int) -> str:
-    """Runs a cell, and gives what it prints. A kernel that is still starting takes no notice of the first keys."""
-    cell = page.locator(".jp-CodeCell").nth(index)
-    output = cell.locator(".jp-OutputArea-output").first
-    for _ in range(60):
-        if cell.locator(".jp-InputPrompt").inner_text() != "[ ]:":
-            break
-        cell.locator(".cm-content").click()
-        page.keyboard.press("Control+Enter")
-        page.wait_for_timeout(2000)
-    output.wait_for(timeout=180_000)
-    return output.inner_text().strip()
 
 
 def shown(page) -> list[int]:
@@ -48,10 +34,10 @@ def test_codes_go_both_ways(chromium, lab):  # noqa: F811
         page.keyboard.type("17" if before != 17 else "18")  # JupyterLab would make a heading of a cell
         page.locator('.vq-grid[data-changed="1"]').wait_for()
         page.wait_for_timeout(1000)  # for the message to arrive
-        assert [int(code) for code in run(page, 1).split()] == shown(page)
+        assert [int(code) for code in printed(page, 1).split()] == shown(page)
         assert shown(page)[24] in (17, 18)
         assert page.locator(".jp-CodeCell").count() == 3
-        assert run(page, 2) == "set"
+        assert printed(page, 2) == "set"
         page.locator(f'.vq-grid[data-codes="{",".join(map(str, range(49)))}"]').wait_for()
         script = (
             "node => Math.max(...node.getContext('2d').getImageData(0, 0, 28, 28).data.filter((_, i) => i % 4 < 3))"

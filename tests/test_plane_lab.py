@@ -4,7 +4,7 @@ import json
 import re
 
 import pytest
-from lab import lab  # noqa: F401  a fixture
+from lab import lab, printed, run  # noqa: F401  a fixture
 
 SHOW = """import torch
 from course_lib.lesson.widgets.plane import Plane
@@ -13,16 +13,6 @@ plane = Plane(torch.randn(100, 2), torch.tensor([[-1.0, 0.0], [1.0, 0.0], [0.0, 
 plane"""
 READ = "print('code 0 is at', plane.tensor('codebook')[0].tolist())"
 SET = "plane.codebook = torch.zeros(4, 2); plane.caption = 'From Python.'; print('set')"
-
-
-def run(page, index):
-    """Runs a cell, once the kernel is ready, and waits for its output."""
-    page.locator('.jp-Notebook-ExecutionIndicator[data-status="idle"]').wait_for(timeout=180_000)
-    cell = page.locator(".jp-CodeCell").nth(index)
-    cell.locator(".cm-content").click()
-    page.keyboard.press("Control+Enter")
-    cell.locator(".jp-OutputArea-output").first.wait_for(timeout=180_000)
-    return cell
 
 
 @pytest.mark.slow
@@ -43,13 +33,13 @@ def test_a_drag_reaches_python_and_python_moves_the_codes(chromium, lab):  # noq
         page.mouse.move(box["x"] + 94, box["y"] + 54, steps=4)
         page.mouse.up()
         page.wait_for_timeout(2000)  # for the message to arrive
-        said = run(page, 1).locator(".jp-OutputArea-output").first.inner_text()
+        said = printed(page, 1)
         found = json.loads(said[said.index("[") :])
         assert found[0] > -0.9 and found[1] < -0.1  # it was at (-1, 0), and went to the right and down
         name = code.get_attribute("aria-label")
         seen = [float(value) for value in re.search(r"at (.+), (.+):", name).groups()]
         assert found == pytest.approx(seen, abs=0.006)
-        assert "set" in run(page, 2).locator(".jp-OutputArea-output").first.inner_text()
+        assert "set" in printed(page, 2)
         page.wait_for_function("() => document.querySelectorAll('.vq-proxies button[data-kind=code]').length === 4")
         assert plane.locator(".vq-caption").inner_text() == "From Python."
         assert "#plane" not in page.url  # the address is JupyterLab's

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from lab import lab  # noqa: F401  a fixture
+from lab import lab, printed, run  # noqa: F401  a fixture
 
 SHOW = """import torch
 from course_lib.lesson.widgets.sampler import Sampler
@@ -11,15 +11,6 @@ sampler = Sampler(label=3)
 sampler"""
 READ = "print(sampler.grid[0, :3].tolist())"
 SET = "sampler.label = 8; sampler.codes = torch.full((7, 7), 5); print('set')"
-
-
-def run(page, index):
-    """Runs a cell and waits for its output."""
-    cell = page.locator(".jp-CodeCell").nth(index)
-    cell.locator(".cm-content").click()
-    page.keyboard.press("Control+Enter")
-    cell.locator(".jp-OutputArea-output").first.wait_for(timeout=180_000)
-    return cell
 
 
 @pytest.mark.slow
@@ -40,9 +31,9 @@ def test_a_choice_reaches_python_and_python_fills_the_grid(chromium, lab):  # no
             )
         chosen = json.loads(sampler.get_attribute("data-codes"))[0][:3]
         page.wait_for_timeout(1000)  # for the message to arrive
-        assert json.loads(run(page, 1).locator(".jp-OutputArea-output").first.inner_text()) == chosen
+        assert json.loads(printed(page, 1)) == chosen
         assert chosen[2] == -1 and min(chosen[:2]) >= 0
-        assert "set" in run(page, 2).locator(".jp-OutputArea-output").first.inner_text()
+        assert "set" in printed(page, 2)
         page.wait_for_function(
             "(root) => root.dataset.place === '49' && root.dataset.label === '8'", arg=sampler.element_handle()
         )

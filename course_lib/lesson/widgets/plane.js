@@ -1622,6 +1622,7 @@ function render({ model, el }) {
     make("div", { className: "vq-body" }, make("div", { className: "vq-main-column" }, stage, legend, caption), side),
     cards, share, shared, keys, live); // prettier-ignore
   root.dataset.widget = "plane";
+  root.dataset.lmSuppressShortcuts = "true"; // JupyterLab's own keys rest while the focus is in here
   if (barTile.hidden && !wanted) root.classList.add("vq-wide");
 
   function say(text) {
