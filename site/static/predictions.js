@@ -115,7 +115,7 @@
     const show = element("button", { type: "button" }, "Show without a guess");
     const again = element("button", { type: "button" }, "Start again");
     const status = element("p", { class: "vq-status", role: "status" });
-    const form = element("form", { "aria-label": "Your guess", novalidate: true },
+    const form = element("form", { "aria-label": `Your guess, prediction ${place.dataset.number}`, novalidate: true },
       element("p", { class: "vq-title" }, "Your guess"),
       ...(told.length ? [element("p", { class: "vq-waits" }, "What happens, and why, waits below for it.")] : []), ...fields.map(({ row }) => row),
       element("div", { class: "vq-buttons" }, check, show, again, status));
