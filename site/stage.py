@@ -1,6 +1,7 @@
 """The sources of the site: lessons, exercises and documents, laid out as in the project, so that their links hold."""
 
 import json
+import os
 import re
 import shutil
 from dataclasses import dataclass
@@ -113,6 +114,7 @@ def stage(project: Path, notebooks: Path, folder: Path, figures: Path) -> list[P
         exercises=exercises,
         parts=parts,
         seen=_what_you_will_see(project / "README.md"),
+        repository=os.environ.get("COURSE_URL", "").rstrip("/"),
         touch=_grid() if project == HERE.parent else "",
         first=_first_training(project / "build" / "first", figures),
     )

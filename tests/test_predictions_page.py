@@ -97,13 +97,14 @@ def core():
 @pytest.mark.parametrize(
     ("text", "value"),
     [("0.5", 0.5), (" -2 ", -2), ("1,536", 1536), ("0,5", 0.5), ("50%", 0.5), ("8^16", 8**16), ("8**16", 8**16),
-     ("16 x 3", 48), ("16 × 3", 48), ("7.9e5", 7.9e5), ("281474976710656", 8**16), ("1/3", 1 / 3)],
+     ("16 x 3", 48), ("16 × 3", 48), ("7.9e5", 7.9e5), ("281474976710656", 8**16), ("1/3", 1 / 3),
+     ("log2(64)", 6), ("5*Log2(2)", 5), ("sqrt(16)/2", 2)],
 )  # fmt: skip
 def test_numbers_are_read_as_people_write_them(core, text, value):
     assert core(f"vqPredictions.number({json.dumps(text)})") == pytest.approx(value, rel=1e-15)
 
 
-@pytest.mark.parametrize("text", ["four", "1 2", "(", "alert(1)", "1;2", "[]"])
+@pytest.mark.parametrize("text", ["four", "1 2", "(", "alert(1)", "1;2", "[]", "log2", "xlog2(4)"])
 def test_what_is_no_number_is_told_apart(core, text):
     assert core(f"Number.isNaN(vqPredictions.number({json.dumps(text)}))")
 
@@ -189,6 +190,7 @@ def test_the_outcome_opens_on_asking_and_folds_again(visit, html):
     with visit(html) as page:
         page.get_by_role("button", name="Show without a guess").click()
         assert opened(page) and set(verdicts(page)) == {""} and page.get_by_role("status").inner_text() == ""
+        assert page.locator(".vq-result").all_inner_texts()[-2:] == ["Outcome: 0.4356.", "Outcome: q."]
         page.get_by_role("button", name="Start again").click()
         assert not opened(page)
 

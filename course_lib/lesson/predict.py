@@ -30,9 +30,9 @@ def compare(
 
     guess: name -> the learner's answer, or `...`. Without any answer there is no score; an answer of the wrong kind
     is told so and not counted. outcome: name -> what happens: a boolean, a number, or one of `choices[name]`. within:
-    the relative error that a numeric answer may have. tempting: name -> a sentence, shown where the answer was wrong;
-    or "lesson/prediction", a table of tempting/lesson.toml: there the sentences stand out of sight of somebody who
-    has yet to guess.
+    how far off a numeric answer may be, as a share of the outcome. tempting: name -> a sentence, shown where the
+    answer was wrong; or "lesson/prediction", a table of tempting/lesson.toml: there the sentences stand out of sight
+    of somebody who has yet to guess.
 
     Raises ValueError where the lesson is at fault, not the learner: an outcome that is none of its choices, or choices
     or sentences for a question that is not asked.
@@ -84,10 +84,10 @@ class Question:
 
     def holds(self, value, within: float) -> bool:
         """Whether the value that was read is what happens; a number is judged against the digits that are shown."""
-        if self.kind != "number" or value == self.outcome:
+        if self.kind != "number" or value == self.outcome or not math.isfinite(self.outcome):
             return value == self.outcome
         try:
-            return math.isclose(value, self.outcome, rel_tol=within, abs_tol=1e-9)
+            return abs(value - self.outcome) <= max(within * abs(self.outcome), 1e-9)
         except OverflowError:  # a whole number that no float can hold
             return False
 

@@ -2,14 +2,15 @@
 (() => {
   // --- Arithmetic, the same as in course_lib.lesson.predict -----------------------------------------------------------
 
-  // "0.5", "1,536", "50%", "8^16" and "16 x 3" are numbers too; NaN for what is none.
+  // "0.5", "1,536", "50%", "8^16", "16 x 3" and "log2(64)" are numbers too; NaN for what is none.
   function number(text) {
     const plain = text.trim().replace(/(\d),(?=\d{3}(\D|$))/g, "$1").replace(",", ".").replace(/%$/, "/100")
       .replace(/[×x]/g, "*").replace(/\^/g, "**").replace(/−/g, "-");
     if (/^(inf|infinity|∞)$/i.test(plain)) return Infinity;
-    if (!/^[\d.+\-*/()e\s]+$/i.test(plain)) return NaN;
+    const known = /\b(log2|log10|log|sqrt|exp)(?=\()/gi;
+    if (!/^[\d.+\-*/()e\s]+$/i.test(plain.replace(known, ""))) return NaN;
     try {
-      return Number(Function(`"use strict"; return (${plain})`)());
+      return Number(Function(`"use strict"; return (${plain.replace(known, (name) => `Math.${name.toLowerCase()}`)})`)());
     } catch {
       return NaN;
     }
@@ -26,7 +27,7 @@
     const outcome = question.outcome === "inf" ? Infinity : question.outcome;
     if (value === outcome) return true;
     if (!Number.isFinite(value) || !Number.isFinite(outcome)) return false;
-    return Math.abs(value - outcome) <= Math.max(within * Math.max(Math.abs(value), Math.abs(outcome)), 1e-9);
+    return Math.abs(value - outcome) <= Math.max(within * Math.abs(outcome), 1e-9);
   }
 
   const words = (question) => (question.kind === "yes/no" ? ["yes", "no"] : question.choices);
@@ -135,13 +136,20 @@
       if (opened) dispatchEvent(new Event("resize"));  // what was drawn while hidden had no width
     }
 
+    function reveal() {
+      for (const { question, result } of fields) {
+        result.replaceChildren(element("strong", {}, `Outcome: ${question.text}.`));
+      }
+    }
+
     function mark() {
       let held = 0, made = 0;
+      reveal();
       for (const { question, get, result, row } of fields) {
         const value = read(question, get());
-        result.replaceChildren();
         delete row.dataset.verdict;
         if (value === undefined) continue;
+        result.replaceChildren();
         made += 1;
         const right = holds(question, value, within);
         held += right;
@@ -183,6 +191,7 @@
     form.addEventListener("submit", submit);
     show.addEventListener("click", () => {
       open(true);
+      reveal();
       remember(key, { answers: fields.map(({ get }) => get() ?? ""), checked: false });
       again.focus();
     });
@@ -195,7 +204,7 @@
     open(Boolean(before));
     if (before) {
       fields.forEach(({ set }, i) => set(before.answers[i]));
-      if (before.checked) mark();
+      if (before.checked) mark(); else reveal();
     }
   }
 
