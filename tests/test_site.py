@@ -411,7 +411,7 @@ def test_a_widget_of_a_notebook_is_one_on_its_page(tmp_path, monkeypatch):
     for name, text in {"demo.js": "export default { render: 1 };", "host.js": "host", "widget.css": "shared"}.items():
         (here / name).write_text(text)
     monkeypatch.setattr(widgets, "HERE", here)
-    stored = SimpleNamespace(read={"tiny": b"numbers"}.__getitem__)
+    stored = SimpleNamespace(read={"tiny": b"numbers"}.__getitem__, MODELS={"tiny": None})
     monkeypatch.setitem(sys.modules, "course_lib.weights", stored)
     monkeypatch.setattr(course_lib, "weights", stored, raising=False)
 
