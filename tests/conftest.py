@@ -10,7 +10,7 @@ import pytest
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # for longer, Playwright's event loop would be in the way of others
 def chromium():
     """Where there is none, the test is skipped and says so; in CI it fails."""
     path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)

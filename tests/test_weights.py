@@ -140,8 +140,8 @@ def test_half_a_file_is_refused_in_words(folder, cut):
 
 def test_training_writes_a_model_and_its_papers(folder, tmp_path, monkeypatch):
     """Two updates on a few images: what is written can be loaded, and says what was done."""
-    few = data.samples.mnist()
-    few = data.Dataset(few.train[:64], few.train_labels[:64], few.test[:20], few.test_labels[:20], "mnist", "local")
+    train_images, train_labels, test_images, test_labels = data.samples.mnist()
+    few = data.Dataset(train_images[:64], train_labels[:64], test_images[:20], test_labels[:20], "mnist", "local")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(data, "load", lambda name, root=None: few)
     monkeypatch.setattr(train, "UPDATES", dict.fromkeys(train.UPDATES, 2))
@@ -156,6 +156,6 @@ def test_training_writes_a_model_and_its_papers(folder, tmp_path, monkeypatch):
 
 
 def test_nothing_is_trained_on_the_sample(monkeypatch):
-    monkeypatch.setattr(data, "load", lambda name, root=None: data.samples.mnist())
+    monkeypatch.setattr(data, "load", lambda name, root=None: data.Dataset(*data.samples.mnist(), name, "sample"))
     with pytest.raises(SystemExit, match="real mnist"):
         train.Run("mnist_grid", None).data("mnist")
