@@ -223,7 +223,9 @@ def test_a_guess_is_remembered_until_one_starts_again(visit, html):
     with visit(html) as page:
         page.get_by_label("error").fill("0.9")
         page.get_by_role("button", name="Check").click()
+        page.wait_for_timeout(300)  # for the browser to store it
         page.reload()
+        page.locator('.vq-prediction[data-state="open"]').wait_for()
         assert opened(page) and page.get_by_label("error").input_value() == "0.9" and verdicts(page)[2] == "differs"
         page.get_by_role("button", name="Start again").click()
         page.reload()
