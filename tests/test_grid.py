@@ -408,7 +408,7 @@ def test_paint_pick_up_and_swap(visit, trained):
         cell(page, 1, 1).click()
         cell(page, 7, 7).click()
         page.get_by_text("have exchanged codes 0 and 48").first.wait_for()
-        assert [codes_of(page)[0], codes_of(page)[-1]] == [48, 0]
+        page.wait_for_selector(f'.vq-grid[data-codes="{",".join(map(str, [48, *range(1, 48), 0]))}"]')
 
 
 def test_by_finger_on_a_phone(visit, trained):
@@ -419,10 +419,10 @@ def test_by_finger_on_a_phone(visit, trained):
         page.get_by_role("button", name="Image: 3").tap()
         page.get_by_text("3 as 49 codes").first.wait_for()
         cell(page, 2, 2).tap()
+        page.wait_for_timeout(600)  # the palette scrolls into sight
         option = page.locator("[role=option][aria-selected=false]").nth(4)
         option.tap()
         has(page, changed=1)
-        page.wait_for_timeout(600)  # the palette scrolls into sight
         for part in (page.locator(".vq-grid-picture"), cell(page, 2, 2), option):
             box = part.bounding_box()
             assert box["y"] >= 0
@@ -450,7 +450,7 @@ def test_photographs_come_with_a_palette_by_pages(visit):
         assert page.get_by_role("listbox").get_by_role("option").count() == 48
         assert page.get_by_role("listbox").get_by_role("option").first.get_attribute("data-code") == str(now)
         page.get_by_role("button", name="Later codes").click()
-        page.get_by_text("49 to 96 of 512").wait_for()
+        page.get_by_text("49–96 of 512").wait_for()
         code = (now + 77) % 512
         page.get_by_role("spinbutton").fill(str(code))
         page.keyboard.press("Enter")
@@ -472,6 +472,257 @@ def test_a_place_shows_which_pixels_it_moves(visit, trained):
         assert 18 <= column < 26
         page.mouse.move(1, 1)
         canvas.wait_for(state="hidden")
+
+
+# ---- what must not go wrong under one's hand ----
+COLUMN = 712  # the page's column on the site is 680 pixels wide, and this page has 16 on either side
+
+
+def top_of(locator) -> float:
+    return locator.bounding_box()["y"]
+
+
+def is_seen(page, locator, under: float = 0) -> bool:
+    box = locator.bounding_box()
+    return box["y"] >= under and box["y"] + box["height"] <= page.viewport_size["height"]
+
+
+@pytest.mark.parametrize("width", [COLUMN, 390])
+def test_nothing_moves_while_one_draws(visit, trained, width):
+    with visit(page_of(Grid(trained)), width=width) as page:
+        has(page, changed=0)
+        parts = [page.locator(part) for part in (".vq-pad", ".vq-grid-cells", ".vq-grid-picture")]
+        places = [part.bounding_box() for part in parts]
+        box, caption = places[0], page.locator(".vq-caption")
+        page.mouse.move(box["x"] + 40, box["y"] + 40)
+        page.mouse.down()
+        page.get_by_text("The codes follow the pen").wait_for()
+        assert [part.bounding_box() for part in parts] == places
+        page.mouse.move(box["x"] + 90, box["y"] + 120, steps=5)
+        page.mouse.up()
+        page.get_by_text("Your drawing as 49 codes").first.wait_for()
+        assert [part.bounding_box() for part in parts] == places
+        height = caption.bounding_box()["height"]
+        for name in ("Random", "Pick", "Paint", "Swap", "Change", "Clear"):
+            page.get_by_role("button", name=name).click()
+            page.wait_for_timeout(60)
+            assert caption.bounding_box()["height"] == height, name
+
+
+def test_drawing_codes_and_picture_are_seen_together(visit, trained):
+    with visit(page_of(Grid(trained)), width=COLUMN, height=800) as page:
+        has(page, changed=0)
+        root = top_of(page.locator(".vq-grid"))
+        for part in (".vq-pad", ".vq-grid-cells", ".vq-grid-picture"):
+            box = page.locator(part).bounding_box()
+            assert box["y"] + box["height"] - root < 420, part
+        page.evaluate("scrollTo(0, 60)")
+        at = cell(page, 7, 2)
+        at.click()
+        page.wait_for_timeout(700)
+        parts = [page.locator(".vq-grid-picture"), at, page.get_by_role("listbox").get_by_role("option").nth(14)]
+        assert all(is_seen(page, part) for part in parts)
+        assert page.locator(".vq-grid-list :hover").count() == 0
+        has(page, changed=0)
+
+
+def test_the_picture_stays_in_sight_where_wide_outputs_scroll(visit, trained):
+    """The site's theme does so, below a bar of its own."""
+    html = page_of(Grid(trained))
+    theme = "main { padding-bottom: 900px } :root { --pst-header-height: 64px }"
+    theme += " div.cell_output .output { max-width: 100%; overflow-x: auto }"
+    html = html.replace("<style>", f"<style>{theme}", 1)
+    html = re.sub(
+        r'(<div class="vq-host".*?</div>)', r'<div class="cell_output"><div class="output">\1</div></div>', html
+    )
+    with visit(html, width=390, height=844) as page:
+        has(page, changed=0)
+        page.evaluate("scrollTo(0, document.querySelector('.vq-grid-cells').getBoundingClientRect().top)")
+        page.wait_for_timeout(100)
+        assert top_of(page.locator(".vq-grid-cells")) < 64
+        assert is_seen(page, page.locator(".vq-grid-picture"), under=64)
+        cell(page, 6, 2).tap()
+        page.wait_for_timeout(700)
+        for part in (
+            page.locator(".vq-grid-picture"),
+            cell(page, 6, 2),
+            page.get_by_role("listbox").get_by_role("option").first,
+        ):
+            assert is_seen(page, part, under=64)
+
+
+def test_a_stroke_over_changed_codes_can_be_undone(visit, trained):
+    with visit(page_of(Grid(trained))) as page:
+        has(page, changed=0)
+        image = seen(page)
+        cell(page, 3, 3).focus()
+        page.keyboard.type("41")
+        has(page, changed=1)
+        edited = codes_of(page)
+        draw_a_seven(page)
+        page.get_by_text("Your drawing as 49 codes").first.wait_for()
+        wait_for_other_codes(page, edited)
+        drawn, drawing = codes_of(page), seen(page)
+        cell(page, 3, 3).focus()
+        page.keyboard.type("40")
+        has(page, changed=1)
+        page.locator(".vq-pad").focus()
+        page.keyboard.press("Control+z")  # a stroke, with what was changed after it
+        has(page, codes=",".join(map(str, edited)), changed=1)
+        assert seen(page).equal(image)
+        page.keyboard.press("Control+y")
+        has(page, codes=",".join(map(str, drawn)), changed=0)
+        assert seen(page).equal(drawing)
+        page.get_by_role("button", name="Image: 3").click()
+        page.get_by_text("3 as 49 codes").first.wait_for()
+        page.keyboard.press("Control+z")
+        has(page, codes=",".join(map(str, drawn)))
+        page.get_by_role("button", name="Undo stroke").click()
+        has(page, codes=",".join(map(str, edited)))
+
+
+def test_a_stroke_begun_before_the_last_was_shown_is_undone_alone(visit, trained):
+    with visit(page_of(Grid(trained))) as page:
+        has(page, changed=0)
+        page.locator(".vq-pad").focus()
+        page.evaluate("""() => {
+            const down = (key) => new KeyboardEvent("keydown", { key, bubbles: true });
+            const press = (key) => document.activeElement.dispatchEvent(down(key));
+            [" ", "ArrowUp", "ArrowUp", " ", "Enter", "ArrowRight", " ", "ArrowDown", " ", "Enter"].forEach(press);
+        }""")
+        page.get_by_text("Your drawing as 49 codes").first.wait_for()
+        both = seen(page)
+        page.keyboard.press("Backspace")
+        page.wait_for_timeout(100)
+        one = seen(page)
+        assert one.max() == 255
+        assert not one.equal(both)
+
+
+def test_the_focus_stays_in_the_widget(visit, trained):
+    with visit(page_of(Grid(trained))) as page:
+        has(page, changed=0)
+        cell(page, 3, 3).focus()
+        page.keyboard.type("41")
+        has(page, changed=1)
+        page.get_by_role("button", name="Undo", exact=True).focus()
+        page.keyboard.press("Enter")
+        has(page, changed=0)
+        assert page.locator(".vq-grid :focus").inner_text() == "Redo"
+        page.keyboard.press("Control+y")
+        has(page, changed=1)
+        assert page.locator(".vq-grid :focus").count() == 1
+        page.get_by_role("button", name="Clear").focus()
+        page.keyboard.press("Enter")
+        page.wait_for_function("document.activeElement.getAttribute('role') === 'application'")
+
+
+def test_the_palette_says_what_is_near_and_which_numbers_there_are(visit):
+    with visit(widgets.page(Grid("cifar10"), weights={"cifar10": weights.read("cifar10")}), width=COLUMN) as page:
+        has(page, changed=0)
+        cell(page, 4, 4).click()
+        now = codes_of(page)[3 * 8 + 3]
+        order = page.get_by_role("combobox", name="Order of the codes")
+        assert order.locator("option:checked").inner_text() == f"nearest to {now}"
+        page.get_by_text(f"By distance in the codebook from code {now}.").wait_for()
+        cell(page, 4, 5).click()
+        assert order.locator("option:checked").inner_text() == f"nearest to {codes_of(page)[3 * 8 + 4]}"
+        wanted = page.get_by_label("Code number, 0 to 511")
+        for wrong in ("512", "-1", "2.5"):
+            wanted.fill(wrong)
+            page.get_by_text("There is no such code: they go from 0 to 511.").wait_for()
+            page.keyboard.press("Enter")
+            has(page, changed=0)
+            wanted.fill("")
+            page.get_by_text("By distance in the codebook").wait_for()
+        buttons = [page.get_by_role("button", name=f"{which} codes") for which in ("First", "Earlier", "Later", "Last")]
+        first, earlier, later, last = buttons
+        places = [button.bounding_box() for button in buttons]
+        for button in (later, later, last, earlier, first):
+            button.click()
+            assert [button.bounding_box() for button in buttons] == places
+        last.click()
+        assert page.get_by_role("listbox").get_by_role("option").count() == 512 % 48
+        assert page.locator(".vq-grid :focus").count() == 1
+        close, palette = (page.locator(part).bounding_box() for part in (".vq-grid-close", ".vq-grid-palette"))
+        assert close["x"] + close["width"] == pytest.approx(palette["x"] + palette["width"], abs=1)
+
+
+def test_a_tile_without_its_picture_is_seen_to_wait(visit):
+    with visit(widgets.page(Grid("cifar10"), weights={"cifar10": weights.read("cifar10")}), width=390) as page:
+        has(page, changed=0)
+        page.evaluate("""() => {
+            window.done = [];
+            const options = { subtree: true, attributeFilter: ["class"], attributeOldValue: true };
+            new MutationObserver((changes) => {
+                for (const { target, oldValue } of changes)
+                    if (oldValue?.includes("waits") && !target.className.includes("waits"))
+                        done.push(target.getBoundingClientRect().x);
+            }).observe(document.querySelector(".vq-grid-palette"), options);
+        }""")
+        style = """() => {
+            const cell = document.querySelectorAll(".vq-grid-cell")[20];
+            cell.focus();
+            cell.dispatchEvent(new KeyboardEvent("keydown", { key: "Enter", bubbles: true }));
+            const tiles = [...document.querySelectorAll(".vq-grid-list canvas")];
+            return tiles.map((tile) => getComputedStyle(tile).backgroundImage.slice(0, 9));
+        }"""
+        assert set(page.evaluate(style)) == {"repeating"}
+        page.wait_for_function("done.length === 48")
+        where = torch.tensor(page.evaluate("done"))
+        inside = int((where < 360).sum())
+        assert 8 <= inside < 24
+        assert where[:inside].max() < where[inside:].min()
+        assert page.locator(".vq-grid-waits").count() == 0
+
+
+def test_no_figure_and_no_code_is_told_where_there_is_none(visit, trained):
+    with visit(page_of(Grid(trained)), width=COLUMN) as page:
+        has(page, changed=0)
+        page.add_style_tag(content="dt { font-weight: 700 }")
+        for name in ("MSE", "NMSE", "perplexity"):
+            term = page.locator("dt", has_text=re.compile(f"^{name}$"))
+            gap = "node => node.nextElementSibling.getClientRects()[0].left - node.getBoundingClientRect().right"
+            assert term.evaluate(gap) >= 5
+            assert len(term.locator("..").get_attribute("title")) > 20
+        assert "294 bits (8-bit pixels: 6,272)" in page.locator("dl").inner_text()
+        page.get_by_text("What the numbers mean").click()
+        page.get_by_text("Mean squared error").wait_for()
+        page.get_by_role("button", name="Clear").click()
+        page.wait_for_function("document.querySelectorAll('.vq-grid dd')[1].textContent === '–'")
+        page.get_by_role("button", name="Image: 7").click()
+        paint = page.get_by_role("button", name="Paint")
+        paint.click()
+        page.get_by_text("Paint: choose the code for the brush").wait_for()
+        assert paint.inner_text().strip() == "Paint"
+        page.get_by_role("option", name="code 41", exact=True).click()
+        assert paint.inner_text() == "Paint 41"
+
+
+def test_held_to_compare(visit, trained):
+    with visit(page_of(Grid(trained))) as page:
+        has(page, changed=0)
+        compare = page.get_by_role("button", name="Hold to compare")
+        assert compare.is_disabled()
+        own = picture(page)
+        cell(page, 3, 3).focus()
+        page.keyboard.type("41")
+        has(page, changed=1)
+        changed = picture(page)
+        assert not changed.equal(own)
+        compare.hover()
+        page.mouse.down()
+        page.get_by_text("From the encoder’s codes").wait_for()
+        assert picture(page).equal(own)
+        page.mouse.up()
+        page.get_by_text("Drawn from the codes", exact=True).wait_for()
+        assert picture(page).equal(changed)
+        compare.focus()
+        page.keyboard.down("Space")
+        page.get_by_text("From the encoder’s codes").wait_for()
+        page.keyboard.up("Space")
+        page.get_by_text("Drawn from the codes", exact=True).wait_for()
+        has(page, changed=1)
 
 
 def test_on_a_page_without_its_weights_the_picture_stays(visit, trained):

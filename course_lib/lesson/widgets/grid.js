@@ -88,6 +88,16 @@ const number = (value, digits = 0) => value.toLocaleString("en-US", { maximumFra
 const sentence = (words) => words[0].toUpperCase() + words.slice(1);
 const same = (a, b) => a.length === b.length && a.every((value, i) => value === b[i]);
 
+/** [button, whether it can be pressed, to whom it hands the focus if not], so that none falls out of the widget. */
+function enable(...buttons) {
+  for (const [button, is] of buttons) button.disabled &&= !is;
+  for (const [button, is, next] of buttons) {
+    const left = !is && button.matches(":focus");
+    button.disabled = !is;
+    if (left) next.focus();
+  }
+}
+
 /** Colours each pixel by how far it moved, as a share of the farthest. */
 function glow(canvas, moved, height, width) {
   if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
@@ -99,7 +109,7 @@ function glow(canvas, moved, height, width) {
 
 
 /** The palette: all codes, each as what the picture would look like here. Each call of `draw` fills one canvas. */
-function codePalette({ K, colours, listing, draw, look, choose, closed }) {
+function codePalette({ K, colours, listing, nearTo, rests, draw, look, choose, closed }) {
   const many = K > 64;
   const size = many ? PAGE : K;
   let listed = [];
@@ -109,30 +119,47 @@ function codePalette({ K, colours, listing, draw, look, choose, closed }) {
   const order = element(
     "select", { "aria-label": "Order of the codes", change: () => fill(0) },
     element("option", { value: "alike" }, "look-alikes"),
-    element("option", { value: "near", selected: many }, "nearest first"),
+    element("option", { value: "near", selected: many }),
     element("option", { value: "number" }, "by number"),
   );
+  const [, nearest] = order.options;
+  const about = element("p", { class: "vq-grid-about", "aria-live": "polite" });
   const wanted = element("input", {
-    type: "number", min: 0, max: K - 1, placeholder: "No.", "aria-label": `Find a code by its number, 0 to ${K - 1}`,
-    input: find, blur: () => look(null), keydown: (event) => event.key === "Enter" && found() !== null && choose(found()),
+    type: "number", min: 0, max: K - 1, input: find, blur: () => seek(null), keydown: (event) => event.key === "Enter" && found() !== null && choose(found()),
   });
-  const earlier = element("button", { type: "button", "aria-label": "Earlier codes", click: () => fill(page - 1) }, "‹");
-  const later = element("button", { type: "button", "aria-label": "Later codes", click: () => fill(page + 1) }, "›");
-  const shown = element("span");
-  const pages = element("span", { class: "vq-row", hidden: !many }, earlier, shown, later);
+  const turn = (label, sign, to) => element("button", { type: "button", "aria-label": label, title: label, click: () => fill(to()) }, sign);
+  const [start, earlier] = [turn("First codes", "«", () => 0), turn("Earlier codes", "‹", () => page - 1)];
+  const [later, end] = [turn("Later codes", "›", () => page + 1), turn("Last codes", "»", () => K / size)];
+  const shown = element("span", { class: "vq-grid-shown" });
+  const pages = element("span", { class: "vq-row vq-grid-pages", hidden: !many }, start, earlier, shown, later, end);
   const close = element("button", { type: "button", class: "vq-grid-close", "aria-label": "Close the palette", click: closed }, "×");
   const list = element("div", {
     class: "vq-grid-list", role: "listbox", "aria-label": "Codes", keydown,
-    pointerover: (event) => event.pointerType === "mouse" && look(codeOf(event)),
-    pointerleave: () => look(null),
-    focusin: (event) => look(codeOf(event)),
-    focusout: () => look(null),
+    // a tile that comes to lie under a resting mouse, as the page moves, is not looked at
+    pointermove: (event) => event.pointerType === "mouse" && !rests() && seek(codeOf(event)),
+    pointerleave: () => seek(null),
+    focusin: (event) => seek(codeOf(event)),
+    focusout: () => seek(null),
     click: (event) => codeOf(event) !== null && choose(codeOf(event)),
   });
   const node = element(
     "section", { class: "vq-grid-palette", "aria-label": "Palette of codes", hidden: true },
-    element("div", { class: "vq-row" }, title, element("span", { class: "vq-row vq-grid-find" }, order, wanted, pages), close), list,
+    element("div", { class: "vq-row vq-grid-head" }, title, pages, close),
+    element("div", { class: "vq-row vq-grid-find" }, order, element("label", {}, element("span", {}, `Code number, 0 to ${K - 1}`), wanted)),
+    about, list,
   );
+  const explained = {
+    alike: () => "Codes that draw much the same lie side by side.",
+    near: () => `By distance in the codebook from code ${nearTo()}.`,
+    number: () => "In the order of the codebook.",
+  };
+  let sought = null;
+
+  function seek(code) {
+    if (code === sought) return;
+    sought = code;
+    look(code);
+  }
 
   function codeOf(event) {
     const option = event.target.closest("[data-code]");
@@ -140,6 +167,8 @@ function codePalette({ K, colours, listing, draw, look, choose, closed }) {
   }
 
   function fill(to) {
+    nearest.textContent = `nearest to ${nearTo()}`;
+    about.textContent = explained[order.value]();
     listed = listing(order.value);
     page = Math.min(Math.max(to, 0), Math.ceil(K / size) - 1);
     const codes = listed.slice(page * size, (page + 1) * size);
@@ -148,13 +177,13 @@ function codePalette({ K, colours, listing, draw, look, choose, closed }) {
         const label = element("span", { class: "vq-grid-number" }, code);
         label.style.background = colours[code];
         label.style.color = core.inkOn(colours[code]);
-        return element("div", { role: "option", "data-code": code, "aria-label": `code ${code}`, tabindex: -1 }, element("canvas", { "aria-hidden": "true" }), label);
+        return element("div", { role: "option", class: "vq-grid-waits", "data-code": code, "aria-label": `code ${code}`, tabindex: -1 }, element("canvas", { "aria-hidden": "true" }), label);
       }),
     );
-    list.scrollLeft = 0;
-    shown.textContent = `${page * size + 1} to ${page * size + codes.length} of ${K}`;
-    earlier.disabled = page === 0;
-    later.disabled = (page + 1) * size >= K;
+    [list.scrollLeft, list.scrollTop] = [0, 0];
+    shown.textContent = `${page * size + 1}–${page * size + codes.length} of ${K}`;
+    const [before, after] = [page > 0, (page + 1) * size < K];
+    enable([start, before, later], [earlier, before, later], [later, after, earlier], [end, after, earlier]);
     mark();
     redraw();
   }
@@ -166,19 +195,30 @@ function codePalette({ K, colours, listing, draw, look, choose, closed }) {
   }
 
   function redraw() {
-    draw([...list.children].map((option) => ({ code: Number(option.dataset.code), canvas: option.firstChild })));
+    for (const option of list.children) option.classList.add("vq-grid-waits");
+    draw([...list.children]);
+  }
+
+  /** Whether this one is in sight; the list may have been scrolled. */
+  function inSight(option) {
+    const [a, b] = [option.getBoundingClientRect(), list.getBoundingClientRect()];
+    return a.right > b.left && a.left < b.right && a.bottom > b.top && a.top < b.bottom && a.bottom > 0 && a.top < innerHeight;
   }
 
   const found = () => (wanted.value !== "" && wanted.checkValidity() ? Number(wanted.value) : null);
 
   function find() {
     const code = found();
-    if (code === null) return look(null);
+    const wrong = wanted.value !== "" || wanted.validity.badInput;
+    wanted.setAttribute("aria-invalid", code === null && wrong);
+    about.textContent = code === null && wrong ? `There is no such code: they go from 0 to ${K - 1}.` : explained[order.value]();
+    if (code === null) return seek(null);
     fill(Math.floor(listed.indexOf(code) / size));
     const option = list.querySelector(`[data-code="${code}"]`);
-    list.scrollLeft = option.offsetLeft - list.offsetLeft - list.clientWidth / 2;
+    list.scrollLeft = option.offsetLeft - list.clientWidth / 2;
+    list.scrollTop = option.offsetTop - list.clientHeight / 2;
     option.classList.add("vq-grid-found");
-    look(code);
+    seek(code);
   }
 
   function keydown(event) {
@@ -212,13 +252,15 @@ function codePalette({ K, colours, listing, draw, look, choose, closed }) {
   }
 
   return {
-    node, enter, redraw,
+    node, enter, redraw, inSight,
     isOpen: () => !node.hidden,
     /** Shows the codes anew, from the first; `now` is marked as the one that is held. */
     open(heading, now) {
       title.textContent = heading;
       selected = now;
       wanted.value = "";
+      wanted.removeAttribute("aria-invalid");
+      sought = null;
       node.hidden = false;
       fill(0);
     },
@@ -235,11 +277,18 @@ function codePalette({ K, colours, listing, draw, look, choose, closed }) {
 }
 
 const TOOLS = {
-  change: ["Change", "Click a place, and choose another code for it."],
-  pick: ["Pick", "Click a place: its code comes onto the brush."],
-  paint: ["Paint", "Drag over the places that should hold the code on the brush."],
-  swap: ["Swap", "Click two places: they exchange their codes."],
+  change: ["Change", "Change: click a place, and choose another code for it."],
+  pick: ["Pick", "Pick: click a place, and its code comes onto the brush."],
+  paint: ["Paint", "Paint: drag over the places that should hold the code on the brush."],
+  swap: ["Swap", "Swap: click two places, and they exchange their codes."],
 };
+const FIGURES = {
+  stored: "Each code is stored as its number, which takes log₂ K bits for K codes. The image itself has 8 bits for each pixel and colour.",
+  MSE: "Mean squared error: the squares of the differences between the pixels of the image and of the picture drawn from the codes, on average; pixels go from 0 to 1. Lower is closer.",
+  NMSE: "The MSE divided by the variance of the training images. Painting everything in their mean colour gives about 1.",
+  perplexity: "How many different codes the image uses, those that occur often counting for more: as many as would be used if all of them occurred equally often.",
+};
+const AT_RANDOM = "Codes drawn at random. Each one is good; the mess is that they do not fit together. Which codes go together is what a prior learns.";
 
 function render({ model, el }) {
   const vqvae = core.vqvae(model.get("weights")[model.get("network")]);
@@ -261,24 +310,27 @@ function render({ model, el }) {
   let [past, future] = [[], []];
   let tool = "change";
   let place = Math.floor(rows / 2) * columns + Math.floor(columns / 2); // where the keyboard and the palette are
-  let brush = codes[place];
+  let brush = null; // the code that Paint sets, once one was chosen
   let [hovered, preview, first] = [null, null, null]; // a place; a code of the palette; of two places to swap
   let reference = 0; // the code that was here when the palette was opened
   let fresh = false; // what was changed just now is shown without heat over it
   let heated = null; // for which place and codes the heat is
   let guide = "";
+  let [mouse, resting] = ["", false]; // where it is on the screen; whether it is the page that moves under it
+  let comparing = false; // the encoder's own picture is shown
 
   // ---- the parts ----
-  const say = element("p", { class: "vq-caption" });
+  const words = element("span");
+  const say = element("p", { class: "vq-caption", "data-room": AT_RANDOM }, words); // as high as its longest words, always
   const live = element("div", { class: "vq-hidden", role: "status" });
   const [frameSeen, frameDrawn] = [0, 1].map(() => element("div", { class: "vq-grid-frame", hidden: true }));
   const pad = drawable
-    ? drawingPad({ height, width, hint: "Draw a digit here", changed: stroke, announce })
-    : { node: element("div", { class: "vq-pad" }), ground: element("canvas", { role: "img", "aria-label": "The image" }), strokes: () => [], clear() {}, empty() {} };
+    ? drawingPad({ height, width, hint: "Draw a digit here", changed: stroke, announce, starting: remember, undo: unstroke })
+    : { node: element("div", { class: "vq-pad" }), ground: element("canvas", { role: "img", "aria-label": "The image" }), strokes: () => [], clear() {}, restore() {}, empty() {} };
   if (!drawable) pad.node.append(pad.ground, frameSeen);
   const seen = element("canvas", { role: "img", "aria-label": "What the model sees" });
   const clear = element("button", { type: "button", click: () => load(null) }, "Clear");
-  const unstroke = element("button", { type: "button", click: pad.undo }, "Undo stroke");
+  const withdraw = element("button", { type: "button", click: unstroke }, "Undo stroke");
   const thumbs = images.map((image, i) => {
     const canvas = element("canvas", { "aria-hidden": "true" });
     paint(canvas, asMap(image));
@@ -303,9 +355,12 @@ function render({ model, el }) {
   const reset = element("button", { type: "button", title: "Back to the codes that the encoder gave", click: resetCodes }, "Reset");
   const random = element("button", { type: "button", click: randomCodes, title: "Each place gets one of all codes by lot" }, "Random");
   const palette = codePalette({
-    K, colours, closed: closePalette, choose,
+    K, colours, closed: closePalette, choose, nearTo: () => reference, rests: () => resting,
     listing: (order) => (order === "near" ? core.nearestFirst(vqvae, reference) : order === "alike" ? model.get("order") : codesByNumber()),
-    draw: (tiles) => (tileJobs = tiles.map(({ code, canvas }) => () => thumbnail(code, canvas))) && later("view"),
+    draw(options) {
+      waiting = options;
+      later("view");
+    },
     look(code) {
       preview = code;
       later("codes");
@@ -314,9 +369,18 @@ function render({ model, el }) {
 
   const picture = element("canvas", { role: "img" });
   const heat = element("canvas", { "aria-hidden": "true" });
-  const figures = Object.fromEntries(["stored", "MSE", "perplexity", "changed"].map((name) => [name, element("dd")]));
+  const heading = element("span", {}, "Drawn from the codes");
+  const compare = element(
+    "button", {
+      type: "button", class: "vq-grid-compare", title: "While it is held: the picture from the encoder’s own codes",
+      pointerdown: (event) => event.button === 0 && hold(true), pointerup: () => hold(false), pointercancel: () => hold(false),
+      pointerleave: () => hold(false), blur: () => hold(false), contextmenu: (event) => event.preventDefault(),
+      keydown: (event) => (event.key === " " || event.key === "Enter") && hold(true), keyup: () => hold(false),
+    }, "Hold to compare",
+  );
+  const figures = Object.fromEntries(["stored", "MSE", "NMSE", "perplexity", "changed"].map((name) => [name, element("dd")]));
   const panel = (name, title, ...children) =>
-    element("section", { class: `vq-grid-${name}`, "aria-label": title }, element("div", { class: "vq-grid-title" }, title), ...children);
+    element("section", { class: `vq-grid-${name}`, "aria-label": title.textContent ?? title }, element("div", { class: "vq-grid-title" }, title), ...children);
   const row = (...children) => element("div", { class: "vq-row" }, ...children);
   const body = element("div", { class: "vq-grid-body" });
   const root = element(
@@ -327,26 +391,35 @@ function render({ model, el }) {
     element(
       "div", { class: "vq-grid-panels" },
       panel(
-        "image", drawable ? "Draw a digit, or take one" : "Take an image", pad.node,
-        ...(drawable ? [row(clear, unstroke)] : []),
+        "image", drawable ? "Draw or take a digit" : "Take an image", pad.node,
+        ...(drawable ? [row(clear, withdraw)] : []),
         element("div", { class: "vq-grid-strip", role: "group", "aria-label": "Images to take" }, ...thumbs),
         ...(drawable
-          ? [element("div", { class: "vq-grid-seen" }, element("div", {}, seen, frameSeen), "What the model sees: your strokes, scaled to a box of 20 × 20 and centred by their mass, as MNIST’s digits were.")]
+          ? [element("div", { class: "vq-grid-seen" }, element("div", {}, seen, frameSeen), "What the model sees: scaled, centred as in MNIST")]
           : []),
       ),
       panel("codes", `Its ${places} codes`, board, row(...tools), row(undo, redo, reset, random)),
       panel(
-        "drawn", "Drawn from the codes", element("div", { class: "vq-grid-picture" }, picture, heat, frameDrawn),
-        element("dl", {}, ...Object.entries(figures).map(([name, node]) => element("div", {}, element("dt", {}, name), node))),
+        "drawn", heading, element("div", { class: "vq-grid-picture" }, picture, heat, frameDrawn), compare,
+        element("dl", {}, ...Object.entries(figures).map(([name, node]) => element("div", { title: FIGURES[name] ?? "Places that hold another code than the encoder gave" }, element("dt", {}, name), node))),
       ),
     ),
     palette.node,
+    element(
+      "details", { class: "vq-grid-meaning" }, element("summary", {}, "What the numbers mean"),
+      ...Object.entries(FIGURES).map(([name, meaning]) => element("p", {}, element("b", {}, name), ` ${meaning}`)),
+    ),
   );
   for (const [name, value] of Object.entries({ "--columns": columns, "--rows": rows, "--ratio": `${width} / ${height}` })) root.style.setProperty(name, value);
 
+  root.addEventListener("pointermove", ({ screenX, screenY }) => {
+    resting = mouse === `${screenX} ${screenY}`;
+    mouse = `${screenX} ${screenY}`;
+  }, true);
+
   // ---- work: once a frame, and only where something changed ----
   const stale = { image: true, codes: true, view: true };
-  let [request, heatJobs, tileJobs] = [0, [], []];
+  let [request, heatJobs, waiting] = [0, [], []]; // `waiting`: options of the palette that have no picture yet
 
   function later(what) {
     stale[what] = true;
@@ -362,9 +435,9 @@ function render({ model, el }) {
     if (changed) showCodes();
     showPlace();
     while (performance.now() - start < BUDGET) {
-      const job = heatJobs.shift() ?? tileJobs.shift();
-      if (!job) return;
-      job();
+      if (heatJobs.length) heatJobs.shift()();
+      else if (waiting.length) thumbnail(...waiting.splice(Math.max(0, waiting.findIndex(palette.inSight)), 1));
+      else return;
     }
     request ||= requestAnimationFrame(frame);
   }
@@ -374,15 +447,14 @@ function render({ model, el }) {
     paint(pad.ground, asMap(strokes.length || !base ? new Uint8Array(area) : base));
     pad.empty(!strokes.length && !base);
     paint(seen, asMap(pixels));
-    clear.disabled = !strokes.length && !base;
-    unstroke.disabled = !strokes.length;
+    enable([clear, strokes.length || base, pad.node], [withdraw, strokes.length, pad.node]);
     thumbs.forEach((thumb, i) => thumb.setAttribute("aria-pressed", !strokes.length && base !== null && same(base, images[i])));
   }
 
   function showCodes() {
     drawn = core.decode(vqvae, codes, rows, columns);
-    const looked = preview !== null && tool !== "paint" && preview !== codes[place];
-    paint(picture, looked ? core.decode(vqvae, core.withCode(codes, place, preview), rows, columns) : drawn);
+    const looked = preview !== null && tool !== "paint" && preview !== codes[place] && !comparing;
+    paint(picture, comparing ? core.decode(vqvae, encoded, rows, columns) : looked ? core.decode(vqvae, core.withCode(codes, place, preview), rows, columns) : drawn);
     cells.forEach((cell, i) => {
       const code = looked && i === place ? preview : codes[i];
       if (cell.textContent !== String(code)) {
@@ -398,13 +470,16 @@ function render({ model, el }) {
     const changed = codes.filter((code, i) => code !== encoded[i]).length;
     const perplexity = core.perplexity(codes);
     const nmse = error / model.get("variance");
-    figures.stored.textContent = `${number(bits, 1)} bits, not ${number(8 * area)}`;
-    figures.MSE.textContent = `${error.toFixed(4)} (NMSE ${nmse.toFixed(3)})`;
-    figures.perplexity.textContent = `${perplexity.toFixed(1)} of at most ${Math.min(K, places)}`;
+    const blank = drawable && !pad.strokes().length && !base; // nothing to be near to
+    figures.stored.textContent = `${number(bits, 1)} bits (8-bit pixels: ${number(8 * area)})`;
+    figures.MSE.textContent = blank ? "–" : error.toFixed(4);
+    figures.NMSE.textContent = blank ? "–" : nmse.toFixed(3);
+    figures.perplexity.textContent = `${perplexity.toFixed(1)} of up to ${Math.min(K, places)}`;
     figures.changed.textContent = changed ? `${changed} of ${places} places` : "nothing yet";
+    heading.textContent = comparing ? "From the encoder’s codes" : "Drawn from the codes";
     Object.assign(root.dataset, { codes: codes.join(","), error: error.toFixed(6), nmse: nmse.toFixed(6), bits: Number(bits.toFixed(1)), perplexity: perplexity.toFixed(3), changed });
     picture.setAttribute("aria-label", `What the decoder draws from the ${places} codes, ${changed} of them changed by hand`);
-    [undo.disabled, redo.disabled, reset.disabled] = [!past.length, !future.length, !changed];
+    enable([undo, past.length, redo], [redo, future.length, undo], [reset, changed, undo], [compare, changed, cells[place]]);
     heated = null;
   }
 
@@ -424,14 +499,16 @@ function render({ model, el }) {
     });
     tools.forEach((button) => button.setAttribute("aria-pressed", button.dataset.tool === tool));
     board.dataset.tool = tool;
-    held.hidden = tool !== "paint";
-    held.textContent = brush;
-    held.style.background = colours[brush];
-    held.style.color = core.inkOn(colours[brush]);
-    const wanted = at !== null && preview === null && !(fresh && at === place);
+    held.hidden = tool !== "paint" || brush === null;
+    if (!held.hidden) {
+      held.textContent = brush;
+      held.style.background = colours[brush];
+      held.style.color = core.inkOn(colours[brush]);
+    }
+    const wanted = at !== null && preview === null && !comparing && !(fresh && at === place);
     heat.hidden = !wanted;
     if (wanted && heated !== at) warm(at);
-    say.textContent = hovered !== null && tool === "change" ? `${sentence(spot(at))}, code ${codes[at]}. Orange: the pixels that move when this code is another one.` : guide;
+    words.textContent = hovered !== null && tool === "change" ? `${sentence(spot(at))}, code ${codes[at]}. Orange: the pixels that move when this code is another one.` : guide;
   }
 
   /** Tries a few quite different codes here, and keeps by how much each pixel moves on average. */
@@ -449,11 +526,13 @@ function render({ model, el }) {
     });
   }
 
-  function thumbnail(code, canvas) {
+  function thumbnail(option) {
+    const code = Number(option.dataset.code);
     const size = [height, width].map((side) => Math.min(side, 3 * vqvae.factor)); // the place and its neighbours
     const corner = (line, side, extent) => Math.min(Math.max((line - 1) * vqvae.factor, 0), extent - side);
     const [top, left] = [corner(Math.floor(place / columns), size[0], height), corner(place % columns, size[1], width)];
-    paint(canvas, core.decode(vqvae, core.withCode(codes, place, code), rows, columns), { top, left, size });
+    paint(option.firstChild, core.decode(vqvae, core.withCode(codes, place, code), rows, columns), { top, left, size });
+    option.classList.remove("vq-grid-waits");
   }
 
   // ---- the image ----
@@ -465,15 +544,20 @@ function render({ model, el }) {
     pixels = pad.strokes().length ? core.drawing(pad.strokes(), height, width) : base ?? new Uint8Array(area);
     encoded = encode();
     codes = encoded.slice();
-    [past, future, first] = [[], [], null];
+    first = null;
     later("image");
     later("codes");
   }
 
-  let drawing = false;
+  let drawing = 0; // the frame that will show what was drawn
+  function settle() {
+    cancelAnimationFrame(drawing);
+    drawing = 0;
+    see();
+  }
+
   function stroke(underway) {
-    if (!drawing) requestAnimationFrame(() => ((drawing = false), see()));
-    drawing = true;
+    drawing ||= requestAnimationFrame(settle);
     if (underway) return tell("The codes follow the pen.");
     closePalette();
     tell(pad.strokes().length ? `Your drawing as ${codesAndBits()}. Click one of the codes and choose another.` : "Draw a digit, or take one.", true);
@@ -481,6 +565,7 @@ function render({ model, el }) {
   }
 
   function load(image, label = "") {
+    remember();
     pad.clear();
     base = image;
     closePalette();
@@ -492,9 +577,17 @@ function render({ model, el }) {
   const codesAndBits = () => `${places} codes of ${number(Math.log2(K), 1)} bits`;
 
   // ---- the codes ----
-  function change(next, message) {
-    past.push(codes);
+  /** The image, its codes, and what was changed in them: what undo brings back. */
+  const moment = () => ({ base, pixels, encoded, codes, strokes: [...pad.strokes()] });
+
+  function remember() {
+    if (drawing) settle();
+    past.push(moment());
     future = [];
+  }
+
+  function change(next, message) {
+    remember();
     set(next, message);
   }
 
@@ -504,7 +597,7 @@ function render({ model, el }) {
     fresh = true;
     later("codes");
     if (palette.isOpen()) {
-      palette.hold(tool === "paint" ? brush : codes[place], heading());
+      palette.hold(tool === "paint" ? brush : codes[place], heldWhere());
       if (elsewhere) palette.redraw();
     }
     tell(message, true);
@@ -513,10 +606,37 @@ function render({ model, el }) {
 
   function travel(from, to, message) {
     if (!from.length) return;
-    to.push(codes);
+    to.push(moment());
     const back = from.pop();
-    const count = back.filter((code, i) => code !== codes[i]).length;
-    set(back, `${message}: ${count} ${count === 1 ? "place" : "places"}.`);
+    const count = back.codes.filter((code, i) => code !== codes[i]).length;
+    if (same(back.pixels, pixels) && back.strokes.length === pad.strokes().length)
+      return set(back.codes, `${message}: ${count} ${count === 1 ? "place" : "places"}.`);
+    cancelAnimationFrame(drawing);
+    drawing = 0;
+    closePalette();
+    ({ base, pixels, encoded } = back);
+    first = null;
+    pad.restore(back.strokes);
+    later("image");
+    set(back.codes, `${message}: the image and its codes.`);
+  }
+
+  /** Travels until the drawing is another one. */
+  function travelByStroke(from, to, message) {
+    const count = pad.strokes().length;
+    while (from.length && pad.strokes().length === count) travel(from, to, message);
+  }
+
+  function unstroke() {
+    if (pad.strokes().length) travelByStroke(past, future, "Undone");
+  }
+
+  /** Shows the picture of the encoder's own codes while it is held. */
+  function hold(is) {
+    if (comparing === is) return;
+    comparing = is;
+    announce(is ? "The picture from the encoder’s own codes." : "The picture from the codes as they are now.");
+    later("codes");
   }
 
   function resetCodes() {
@@ -524,15 +644,14 @@ function render({ model, el }) {
   }
 
   function randomCodes() {
-    const message = `${places} codes drawn at random. Each one is good; the mess is that they do not fit together. Which codes go together is what a prior learns.`;
-    change(Int32Array.from({ length: places }, () => Math.floor(Math.random() * K)), message);
+    change(Int32Array.from({ length: places }, () => Math.floor(Math.random() * K)), AT_RANDOM);
   }
 
   function choose(code) {
     brush = code;
     preview = null;
     if (tool === "paint") {
-      palette.hold(code, heading());
+      palette.hold(code, heldWhere());
       tell(`Drag over the places that should hold code ${code}.`, true);
       return later("view");
     }
@@ -548,7 +667,7 @@ function render({ model, el }) {
     if (tool === "pick") {
       brush = codes[at];
       take("paint");
-    } else if (tool === "paint") {
+    } else if (tool === "paint" && brush !== null) {
       change(core.withCode(codes, at, brush), `${sentence(spot(at))}: code ${brush}.`);
     } else if (tool === "swap") {
       swap(at);
@@ -570,25 +689,38 @@ function render({ model, el }) {
     if (name === "paint" && tool === "paint") return openPalette();
     [tool, first] = [name, null];
     closePalette();
-    tell(name === "paint" ? `Drag over the places that should hold code ${brush}. For another code, press Paint again.` : TOOLS[name][1], true);
+    if (name === "paint" && brush === null) return openPalette();
+    tell(name === "paint" ? `Paint: drag over the places that should hold code ${brush}. For another code, press Paint again.` : TOOLS[name][1], true);
     later("view");
   }
 
-  const heading = () => (tool === "paint" ? `On the brush, now ${brush}:` : `${sentence(spot(place))}, now ${codes[place]}:`);
+  const heldWhere = () => (tool === "paint" ? `On the brush${brush === null ? "" : `, now ${brush}`}:` : `${sentence(spot(place))}, now ${codes[place]}:`);
 
   function openPalette() {
-    reference = tool === "paint" ? brush : codes[place];
-    palette.open(heading(), reference);
-    tell(tool === "paint" ? "Which code should the brush hold?" : "Each tile is what the picture would look like around this place. Choose one.");
-    palette.node.scrollIntoView({ block: "nearest", behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" });
+    reference = tool === "paint" ? brush ?? codes[place] : codes[place];
+    palette.open(heldWhere(), tool === "paint" ? brush : reference);
+    tell(tool === "paint" ? "Paint: choose the code for the brush, then drag over the places that should hold it." : "Each tile is what the picture would look like around this place. Choose one.");
+    reveal();
     later("view");
+  }
+
+  /** Scrolls as much of the palette into sight as leaves the place and the picture there. */
+  function reveal() {
+    const panel = picture.closest("section");
+    const { position, scrollMarginTop } = getComputedStyle(panel); // as wide as the bar of the page
+    const top = (node) => node.getBoundingClientRect().top - parseFloat(scrollMarginTop);
+    const spare = position === "sticky" ? top(cells[place]) - panel.offsetHeight : top(picture);
+    const missing = palette.node.getBoundingClientRect().bottom + 8 - innerHeight;
+    palette.node.style.scrollMarginBottom = `${8 - Math.max(0, missing - Math.max(0, spare))}px`;
+    const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
+    palette.node.scrollIntoView({ block: "nearest", behavior: calm ? "auto" : "smooth" });
   }
 
   function closePalette() {
     if (!palette.isOpen()) return;
     if (palette.node.contains(document.activeElement)) cells[place].focus();
     palette.close();
-    tileJobs = [];
+    waiting = [];
     preview = null;
     later("codes");
   }
@@ -604,6 +736,7 @@ function render({ model, el }) {
   let before = null; // the codes at the start of a brush stroke
   function brushDown(event) {
     if (tool !== "paint" || event.button !== 0) return;
+    if (brush === null) return openPalette();
     board.setPointerCapture(event.pointerId);
     before = codes;
     brushOver(event);
@@ -617,7 +750,7 @@ function render({ model, el }) {
       place = at;
       later("codes");
     }
-    if (event.pointerType === "mouse") hover(at);
+    if (event.pointerType === "mouse" && !resting) hover(at);
   }
 
   function brushUp() {
@@ -661,7 +794,8 @@ function render({ model, el }) {
       brush = codes[place];
       tell(`Code ${brush} is on the brush.`, true);
     } else if ((event.ctrlKey || event.metaKey) && event.key === "v") {
-      change(core.withCode(codes, place, brush), `${sentence(spot(place))}: code ${brush}.`);
+      if (brush === null) tell("Copy a code first, with Ctrl+C.", true);
+      else change(core.withCode(codes, place, brush), `${sentence(spot(place))}: code ${brush}.`);
     } else if (!type(event)) return;
     event.preventDefault();
   }
@@ -688,19 +822,24 @@ function render({ model, el }) {
 
   function rootKey(event) {
     const command = event.ctrlKey || event.metaKey;
+    const onPad = pad.node.contains(event.target);
     if (event.key === "Escape") {
       if (palette.isOpen()) closePalette();
       else if (first !== null) take("swap");
       else return;
-    } else if (command && event.key === "z" && !event.shiftKey) travel(past, future, "Undone");
-    else if (command && (event.key === "y" || (event.key.toLowerCase() === "z" && event.shiftKey))) travel(future, past, "Done again");
-    else return;
+    } else if (command && event.key === "z" && !event.shiftKey) {
+      if (onPad && pad.strokes().length) unstroke();
+      else travel(past, future, "Undone");
+    } else if (command && (event.key === "y" || (event.key.toLowerCase() === "z" && event.shiftKey))) {
+      (onPad ? travelByStroke : travel)(future, past, "Done again");
+    } else return;
     event.preventDefault();
   }
 
   // ---- words, and the other side ----
   function tell(message, aloud = false) {
     guide = message;
+    if (message.length > say.dataset.room.length) say.dataset.room = message;
     if (aloud) announce(message);
     later("view");
   }
@@ -722,16 +861,14 @@ function render({ model, el }) {
   function receive() {
     const image = toBytes(model.get("pixels"));
     const next = Int32Array.from(model.get("codes").flat());
+    if (same(image, pixels) && same(next, codes)) return;
+    remember();
     if (!same(image, pixels)) {
       pad.clear();
       base = image;
       see();
       codes = next;
-    } else if (!same(next, codes)) {
-      past.push(codes);
-      future = [];
-      codes = next;
-    } else return;
+    } else codes = next;
     closePalette();
     later("codes");
     tell("Set in Python.", true);

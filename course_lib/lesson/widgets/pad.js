@@ -61,9 +61,9 @@ const SVG = "http://www.w3.org/2000/svg";
 
 /**
  * Where one draws: strokes of a pen, by mouse, finger or keys. `changed` is called after each change, with whether the
- * pen is still on its way.
+ * pen is still on its way, `starting` before each stroke. `undo` takes the place of taking the last stroke away.
  */
-function drawingPad({ height, width, hint, changed, announce }) {
+function drawingPad({ height, width, hint, changed, announce, starting = () => {}, undo = null }) {
   let strokes = [];
   let writing = false; // a stroke is not at its end
   const step = Math.min(height, width) / 14;
@@ -107,6 +107,7 @@ function drawingPad({ height, width, hint, changed, announce }) {
   }
 
   function begin(point) {
+    starting();
     strokes.push([point]);
     writing = true;
     update(true);
@@ -130,20 +131,21 @@ function drawingPad({ height, width, hint, changed, announce }) {
       update(true);
       announce(strokes.at(-1).length > 1 ? `line to ${spot()}` : `pen down at ${spot()}`);
     } else if (event.key === "Enter" || event.key === "Escape") lift();
-    else if (event.key === "Backspace" || event.key === "Delete") undo();
+    else if (event.key === "Backspace" || event.key === "Delete") (undo ?? withdraw)();
     else return;
     event.preventDefault();
     trace();
   }
 
-  function undo() {
+  function withdraw() {
     strokes.pop();
     writing = false;
     update(false);
   }
 
-  function clear() {
-    strokes = [];
+  /** Strokes that were here before, or none. */
+  function restore(earlier) {
+    strokes = [...earlier];
     writing = false;
     trace();
   }
@@ -162,7 +164,9 @@ function drawingPad({ height, width, hint, changed, announce }) {
   }
 
   return {
-    node, ground, undo, clear,
+    node, ground, restore,
+    undo: withdraw,
+    clear: () => restore([]),
     strokes: () => strokes,
     empty(is) {
       invitation.hidden = !is;
