@@ -177,13 +177,54 @@ const core = (() => {
     return all;
   }
 
-  return { priorOf, memoryOf, logitsAt, erf, softmax, uniform, draw, entropy, costs, finish };
+  /**
+   * Strokes of a whole digit -> the same, laid out as MNIST's are: the longer side 20 of 28, its weight in the middle.
+   *
+   * What reaches less far down than 20 of 28 is only begun: where its weight will lie is not known, and it stays.
+   */
+  function laidOut(strokes, height, width) {
+    const points = strokes.flat();
+    const unit = Math.min(height, width) / 28;
+    const pen = 2 * RADIUS * Math.min(height, width);
+    const spans = [0, 1].map((axis) => points.map((point) => point[axis])).map((all) => [Math.min(...all), Math.max(...all)]); // x, y
+    if (!points.length || spans[1][1] < 20 * unit) return strokes;
+    const scale = (20 * unit - pen) / Math.max(...spans.map(([low, high]) => high - low));
+    const middle = spans.map(([low, high]) => (low + high) / 2);
+    const scaled = strokes.map((stroke) =>
+      stroke.map(([px, py]) => [(px - middle[0]) * scale + width / 2, (py - middle[1]) * scale + height / 2]),
+    );
+    const [x, y] = centreOf(ink(scaled, height, width), width);
+    return scaled.map((stroke) => stroke.map(([px, py]) => [px + width / 2 - x, py + height / 2 - y]));
+  }
+
+  /** Bytes of a picture -> [x, y], the mean place of its ink. */
+  function centreOf(pixels, width) {
+    let x = 0, y = 0, weight = 0;
+    pixels.forEach((value, at) => {
+      x += value * ((at % width) + 0.5);
+      y += value * (Math.floor(at / width) + 0.5);
+      weight += value;
+    });
+    return [x / weight, y / weight];
+  }
+
+  return { priorOf, memoryOf, logitsAt, erf, softmax, uniform, draw, entropy, costs, finish, laidOut, centreOf };
 })();
 
-const TOP = 12; // bars; the rest are one
+const TOP = 12; // bars; the rest are one, until it is opened
 
 const button = (name, click, attributes = {}) => element("button", { type: "button", click, ...attributes }, name);
-const percent = (p) => (p >= 0.0995 ? `${Math.round(100 * p)} %` : p >= 0.001 ? `${(100 * p).toFixed(1)} %` : "< 0.1 %");
+const BLACK = -0.3; // of [-0.5, 0.5]: where nothing can be made out
+const ROWS = 8; // of finished samples that are kept, ten in each
+
+/** Exactly 0 and 1 come at temperature 0 alone; what is nearly so is said to be nearly so. */
+function percent(p) {
+  if (p === 0 || p === 1) return `${100 * p} %`;
+  if (p > 0.99) return "> 99 %";
+  if (p < 0.001) return "< 0.1 %";
+  return p >= 0.0995 ? `${Math.round(100 * p)} %` : `${(100 * p).toFixed(1)} %`;
+}
+
 const inBits = (value) => `${value.toFixed(1)} bits`;
 const nameOf = (label) => (label === null ? "any" : String(label));
 
@@ -207,7 +248,7 @@ function render({ model, el }) {
 
   // What one sees is a function of these.
   const state = { drawn: [], given: 0, label: null, temperature: 1, seed: 0, samples: [] };
-  const view = { overlay: "picture", preview: null, playing: false, busy: false };
+  const view = { overlay: "picture", preview: null, playing: false, busy: false, all: false };
   const past = []; // for "Back"
   const memories = [];
   const memoryFor = (label) => (memories[label ?? prior.any] ??= core.memoryOf(prior, label ?? prior.any));
@@ -252,34 +293,37 @@ function render({ model, el }) {
   const overlays = ["picture", "codes", "bits"].map((name) =>
     button(name, () => ((view.overlay = name), refresh()), { "data-overlay": name }),
   );
+  const legend = element("p", { class: "vq-legend" }, "0 bits", element("i"), `${Math.log2(prior.K).toFixed(0)}+`);
   const meter = element("div", { class: "vq-meter", "aria-hidden": "true" }, element("i"), element("b"));
   const bill = element("p", { class: "vq-bill" });
   const belief = element("p", { class: "vq-caption vq-belief" }, element("i"), element("span"));
 
-  const options = Array.from({ length: TOP + 1 }, (_, i) => {
+  const rowOf = (click, attributes = {}) => {
     const parts = { thumb: element("canvas"), name: element("span"), track: element("div"), p: element("span"), cost: element("span") };
     parts.track.append(element("i"), element("b"));
-    const node = element(
-      "div",
-      {
-        role: "option", tabindex: i ? -1 : 0,
-        click: () => choose(i),
-        pointerenter: () => previewing(i),
-        pointerleave: () => previewing(null),
-        focus: () => previewing(i),
-        blur: () => previewing(null),
-      },
-      ...Object.values(parts),
-    );
-    return { ...parts, node, code: null };
-  });
+    return { ...parts, node: element("div", { role: "option", tabindex: -1, click, ...attributes }, ...Object.values(parts)), code: null };
+  };
+  const options = Array.from({ length: prior.K }, (_, i) =>
+    rowOf(() => choose(i), {
+      pointerenter: () => previewing(i),
+      pointerleave: () => previewing(null),
+      focus: () => previewing(i),
+      blur: () => previewing(null),
+    }),
+  );
+  options[0].node.tabIndex = 0;
+  const others = rowOf(openOthers);
   const question = element("p", { class: "vq-question" });
+  const bitsHead = element("span");
+  const chanceHead = element("span");
+  const heads = element("div", { class: "vq-heads", "aria-hidden": "true" }, element("span", {}, "code"), chanceHead, bitsHead);
   const list = element(
     "div",
     { class: "vq-bars", role: "listbox", "aria-label": "the likeliest next codes; Enter chooses one", keydown: walkList },
-    ...options.map(({ node }) => node),
+    ...[...options, others].map(({ node }) => node),
   );
-  const uncertain = element("p", { class: "vq-caption" });
+  const allBlack = element("span", {}, " All look black: they differ in what they tell of the places around.");
+  const uncertain = element("p", { class: "vq-caption" }, element("span"), allBlack);
 
   const playing = button("Play", () => (view.playing ? pause() : play()), { class: "vq-main" });
   const step = button("Step", () => take(), { title: "draw one code" });
@@ -305,6 +349,9 @@ function render({ model, el }) {
   const complete = button("Complete it six ways", () => several(Array(6).fill(state.label)), { class: "vq-main" });
   const clear = button("Clear the pad", () => (pad.clear(), begun(true)));
   const strip = element("div", { class: "vq-strip" });
+  const six = button("Six ways from here", () => several(Array(6).fill(state.label), state.drawn), {
+    title: "keeps the codes that stand and draws the rest six times",
+  });
   const ten = button("Draw ten", () => several(Array(10).fill(state.label)));
   const each = button(`One of each ${kind}`, () => several(classes));
   const forget = button("Clear", () => change({ samples: [] }, "The samples are gone; the grid is as it was."));
@@ -336,21 +383,26 @@ function render({ model, el }) {
         element(
           "div",
           { class: "vq-row vq-overlays", role: "group", "aria-label": "what the grid shows" },
-          element("span", { class: "vq-name" }, "Show"),
+          element("span", { class: "vq-name vq-hidden" }, "Show"),
           ...overlays,
         ),
+        legend,
         meter,
         bill,
       ),
+      ...(shown.has("bars") ? [element("div", { class: "vq-right" }, question, heads, list, uncertain)] : []),
       element(
         "div",
         { class: "vq-row vq-controls" },
         playing, step, back, finishing, fresh,
-        element("label", { class: "vq-slider" }, element("span", { class: "vq-name" }, "Speed ", speedText), speed),
-        element("label", { class: "vq-seed" }, element("span", { class: "vq-name" }, "Seed"), seed),
+        element(
+          "div",
+          { class: "vq-row vq-settings" },
+          element("label", { class: "vq-slider" }, element("span", { class: "vq-name" }, "Speed ", speedText), speed),
+          element("label", { class: "vq-seed" }, element("span", { class: "vq-name" }, "Seed"), seed),
+        ),
       ),
       caption,
-      ...(shown.has("bars") ? [element("div", { class: "vq-right" }, question, list, uncertain)] : []),
     ),
     live,
   );
@@ -364,14 +416,14 @@ function render({ model, el }) {
         element(
           "div",
           { class: "vq-padding" },
-          element("div", { class: "vq-here" }, pad.node, below),
+          element("div", { class: "vq-here" }, pad.node, element("div", { class: "vq-frame", "aria-hidden": "true" }), below),
           element(
             "div",
             { class: "vq-beside" },
             element(
               "p",
               { class: "vq-caption" },
-              "Draw the top of a digit, a little over the line. The rows above it are encoded and kept; the prior draws the rest.",
+              "Draw the top of a digit, from the upper edge of the frame to a little over the dashed line, or a whole digit. The rows above the line are encoded and kept; the prior draws the rest.",
             ),
             element("label", { class: "vq-slider" }, element("span", { class: "vq-name" }, "Keep ", keepText), keep),
             element("div", { class: "vq-row" }, complete, clear),
@@ -385,7 +437,7 @@ function render({ model, el }) {
         "div",
         { class: "vq-finished" },
         element("p", { class: "vq-title" }, "Finished samples"),
-        element("div", { class: "vq-row" }, ten, each, forget),
+        element("div", { class: "vq-row" }, ten, ...(believes ? [each] : []), six, forget),
         strip,
       ),
     );
@@ -430,10 +482,13 @@ function render({ model, el }) {
     meter.firstChild.style.width = `${(100 * place) / places}%`;
     meter.lastChild.style.width = `${Math.min(100, (100 * paid) / (places * even))}%`;
     const ofGiven = !given ? "" : given === place ? ", all given" : `, ${Math.round(total(costs.slice(0, given)))} of them given`;
-    bill.replaceChildren(
-      element("span", { class: "vq-figure" }, inBits(paid)),
-      ` for ${place} ${place === 1 ? "code" : "codes"}${ofGiven}; without a prior ${Math.round(place * even)} of ${Math.round(places * even)}`,
-    );
+    if (place)
+      bill.replaceChildren(
+        element("span", { class: "vq-figure" }, inBits(paid)),
+        ` for ${place} ${place === 1 ? "code" : "codes"}${ofGiven}; without a prior ${Math.round(place * even)}`,
+      );
+    else bill.textContent = `A full grid costs ${Math.round(places * even)} bits without a prior.`;
+    legend.classList.toggle("vq-shown", view.overlay === "bits");
     if (shown.has("bars")) showBars(done, chances, learnt);
 
     keepText.textContent = `${keep.value} ${keep.value === "1" ? "row" : "rows"} of ${rows}`;
@@ -443,6 +498,7 @@ function render({ model, el }) {
     complete.disabled = !begunHere || view.busy;
     clear.disabled = !begunHere;
     ten.disabled = each.disabled = view.busy;
+    six.disabled = view.busy || done;
     forget.disabled = !samples.length;
     showStrip();
 
@@ -474,51 +530,61 @@ function render({ model, el }) {
     const text = { picture: "", codes: drawn[at] ?? "", bits: costs[at]?.toFixed(1) ?? "" }[view.overlay];
     cell.firstChild.textContent = text;
     cell.dataset.shows = text === "" ? "" : view.overlay;
-    const hue = ((drawn[at] ?? 0) * 137.5) % 360;
-    cell.style.setProperty("--vq-cell", view.overlay === "codes" ? `hsl(${hue} 55% 32%)` : heat(costs[at] ?? 0));
-    const said = { given: "given", drawn: "drawn", next: "is next", later: "comes later" }[status];
+    cell.style.setProperty("--vq-hue", ((drawn[at] ?? 0) * 137.5) % 360);
+    cell.style.setProperty("--vq-heat", Math.min(1, (costs[at] ?? 0) / Math.log2(prior.K)));
+    const said = { given: "given", drawn: "drawn", next: "is next", later: "comes later; Enter draws all before it" }[status];
     const what = at < drawn.length ? `code ${drawn[at]}, ${inBits(costs[at])}, ${said}; Enter goes back to it` : said;
     cell.setAttribute("aria-label", `${where(at)}: ${what}`);
   }
-
-  /** Nothing paid is black, as much as without a prior is the full colour. */
-  const heat = (cost) => `rgb(${[213, 94, 0].map((c) => Math.round(c * Math.min(1, cost / Math.log2(prior.K)))).join(" ")})`;
 
   function showBars(done, chances, learnt) {
     const order = Array.from(learnt.keys()).sort((a, b) => learnt[b] - learnt[a] || a - b);
     const rest = order.slice(TOP);
     const place = Math.min(state.drawn.length + 1, places);
     question.textContent = `Place ${place} of ${places}: ${done ? "that was the last" : "which code comes next?"}`;
-    list.classList.toggle("vq-done", done);
     options.forEach((option, i) => {
-      const code = i < TOP ? order[i] : null;
-      option.node.hidden = i < TOP ? code === undefined : !rest.length;
-      if (option.node.hidden) return;
-      const chance = code === null ? total(rest.map((k) => chances[k])) : chances[code];
-      const before = code === null ? total(rest.map((k) => learnt[k])) : learnt[code];
-      option.code = code;
-      option.name.textContent = code === null ? `${rest.length} others` : String(code);
-      option.track.firstChild.style.width = `${100 * chance}%`;
-      option.track.lastChild.style.left = `${100 * before}%`;
-      option.p.textContent = percent(chance);
-      option.cost.textContent = code === null ? "" : inBits(-Math.log2(before));
-      option.node.setAttribute("aria-disabled", done);
-      option.node.setAttribute(
-        "aria-label",
-        code === null
-          ? `one of the ${rest.length} other codes, by chance: together ${percent(chance)}`
-          : `code ${code}: ${percent(chance)}, costs ${inBits(-Math.log2(before))}`,
-      );
+      option.node.hidden = !view.all && i >= TOP;
+      option.code = order[i];
+      if (!option.node.hidden) showBar(option, done, chances[order[i]], learnt[order[i]]);
     });
+    others.node.hidden = !rest.length;
+    showBar(others, false, total(rest.map((k) => chances[k])), total(rest.map((k) => learnt[k])), rest.length);
+    chanceHead.textContent = state.temperature === 1 ? "probability" : `p, T = ${Number(state.temperature.toFixed(2))}`;
+    bitsHead.textContent = state.temperature === 1 ? "bits" : "bits, T = 1";
     list.classList.toggle("vq-tempered", state.temperature !== 1);
     if (done) {
-      uncertain.textContent = "All codes are drawn. Click a place of the grid to go back and choose otherwise, or press New.";
+      uncertain.firstChild.textContent = "All codes are drawn. Click a place of the grid to go back and choose otherwise, or press New.";
       return;
     }
-    uncertain.replaceChildren(
+    tellUncertain(chances, learnt);
+  }
+
+  /** One bar: its code, or with `count` all that have none of their own. */
+  function showBar({ node, name, track, p, cost, code }, done, chance, before, count = 0) {
+    track.firstChild.style.width = `${100 * chance}%`;
+    track.lastChild.style.left = `${100 * before}%`;
+    node.setAttribute("aria-disabled", done);
+    p.textContent = count && view.all ? "" : percent(chance);
+    if (!count) {
+      name.textContent = String(code);
+      cost.textContent = (-Math.log2(before)).toFixed(1);
+      node.setAttribute("aria-label", `code ${code}: ${percent(chance)}, costs ${inBits(-Math.log2(before))}`);
+      return;
+    }
+    node.classList.toggle("vq-open", view.all);
+    name.textContent = view.all ? `Show ${TOP} alone` : `${count} others`;
+    cost.textContent = view.all ? "" : "show all";
+    node.setAttribute(
+      "aria-label",
+      view.all ? `show the ${TOP} likeliest alone` : `the ${count} other codes: together ${percent(chance)}; Enter shows them all`,
+    );
+  }
+
+  function tellUncertain(chances, learnt) {
+    uncertain.firstChild.replaceChildren(
       "Entropy ", element("span", { class: "vq-figure" }, inBits(core.entropy(chances))),
       state.temperature === 1
-        ? `: what a draw costs on average here. Without a prior ${inBits(Math.log2(prior.K))}.`
+        ? `: what a draw costs on average here.`
         : ` at this temperature, ${inBits(core.entropy(learnt))} as learnt (the thin marks).`,
     );
   }
@@ -538,6 +604,8 @@ function render({ model, el }) {
     root.classList.toggle("vq-hurried", hurried);
     root.classList.add("vq-thinking");
     delete root.dataset.belief;
+    if (hurried) allBlack.hidden = true;
+    if (Math.abs(state.drawn.length - readUpTo) > 1) belief.lastChild.textContent = "Reading the codes …"; // no stale words
     jobs = hurried ? [] : [...(shown.has("bars") ? thumbnails() : []), ...(believes ? beliefs() : [])];
     working ||= requestAnimationFrame(work);
   }
@@ -553,9 +621,24 @@ function render({ model, el }) {
       top: Math.max(0, Math.floor(place / columns) - tall + 1) * vqvae.factor,
       size: [tall * vqvae.factor, wide * vqvae.factor],
     };
-    return options
-      .filter(({ code, node }) => code !== null && !node.hidden)
-      .map(({ code, thumb }) => () => paint(thumb, decoded([...before, code, ...blank.slice(place + 1)]), window));
+    let most = -Infinity;
+    const paints = options
+      .filter(({ node }) => !node.hidden)
+      .map(({ code, thumb }) => () => {
+        const image = decoded([...before, code, ...blank.slice(place + 1)]);
+        paint(thumb, image, window);
+        most = Math.max(most, brightest(image, window));
+      });
+    return [...paints, () => (allBlack.hidden = !grey || most > BLACK || state.drawn.length === places)];
+  }
+
+  /** The largest value of a part of an image. */
+  function brightest({ width, channels, values }, { left, top, size: [tall, wide] }) {
+    let most = -Infinity;
+    for (let row = top; row < top + tall; row++)
+      for (const value of values.subarray((row * width + left) * channels, (row * width + left + wide) * channels))
+        if (value > most) most = value;
+    return most;
   }
 
   /** How probable each class is, given the codes so far, if all were equally likely before: Bayes, one prior each. */
@@ -565,42 +648,51 @@ function render({ model, el }) {
     return [...read, () => showBelief(drawn)];
   }
 
+  let readUpTo = -9; // how many codes the words of the belief are about
   function showBelief(drawn) {
     const chances = core.softmax(classes.map((label) => -total(core.costs(prior, memoryFor(label), drawn)) * Math.LN2), 1);
-    for (const { label, bar } of labels.slice(1)) bar.style.width = `${100 * chances[label]}%`;
+    for (const { label, bar } of labels.slice(1)) bar.style.width = drawn.length ? `${100 * chances[label]}%` : 0;
     root.classList.remove("vq-thinking");
     root.dataset.belief = JSON.stringify(Array.from(chances, (p) => Number(p.toFixed(4))));
+    readUpTo = drawn.length;
     const likely = [...classes].sort((a, b) => chances[b] - chances[a]).filter((label, i) => !i || chances[label] > 0.1);
-    const found = likely.slice(0, 3).map((label) => `${label} (${percent(chances[label])})`).join(" or ");
+    const found = likely.slice(0, 3).map((label) => `${label} (${percent(Math.min(0.999, chances[label]))})`).join(" or ");
     belief.lastChild.textContent = drawn.length
-      ? `The codes so far read as ${found}, by Bayes.`
-      : `Which ${kind} do the codes so far speak for? With none drawn, for all equally.`;
+      ? `By Bayes, if it is a ${kind} at all: ${found}.`
+      : `Which ${kind} do the codes speak for? Nothing is drawn yet.`;
   }
 
-  let inStrip = [];
+  let inStrip = null;
+  /** The finished samples in rows, the newest above. */
   function showStrip() {
     if (inStrip === state.samples) return;
     inStrip = state.samples;
-    const sameAsBefore = new Map([...strip.children].map((node) => [node.dataset.key, node]));
+    const sameAsBefore = new Map([...strip.querySelectorAll("button")].map((node) => [node.dataset.key, node]));
+    const bunches = Map.groupBy(inStrip, ({ row }) => row ?? 0);
     strip.replaceChildren(
-      ...inStrip.map((sample) => {
-        const key = JSON.stringify(sample);
-        if (sameAsBefore.has(key)) return sameAsBefore.get(key);
-        const image = element("canvas");
-        paint(image, decoded(sample.codes.flat()));
-        const words = `${nameOf(sample.label)} · T ${sample.temperature}`;
-        return element(
-          "button",
-          {
-            type: "button", "data-key": key, click: () => look(sample),
-            "aria-label": `sample: digit ${nameOf(sample.label)}, temperature ${sample.temperature}, ${inBits(sample.bits)}`,
-          },
-          image, element("span", {}, words), element("span", {}, `${Math.round(sample.bits)} bits`),
-        );
-      }),
+      ...[...bunches.values()].reverse().map((bunch) =>
+        element(
+          "div",
+          { class: "vq-bunch", role: "group", "aria-label": `${bunch.length} samples at temperature ${bunch[0].temperature}` },
+          element("span", { class: "vq-figure" }, `T = ${bunch[0].temperature}`),
+          ...bunch.map((sample) => sameAsBefore.get(JSON.stringify(sample)) ?? finished(sample)),
+        ),
+      ),
     );
-    strip.scrollTop = strip.scrollHeight;
     if (!inStrip.length) strip.append(element("p", { class: "vq-caption" }, "None yet. Each grid that is full is kept here."));
+  }
+
+  function finished(sample) {
+    const image = element("canvas");
+    paint(image, decoded(sample.codes.flat()));
+    return element(
+      "button",
+      {
+        type: "button", "data-key": JSON.stringify(sample), click: () => look(sample),
+        "aria-label": `sample: ${kind} ${nameOf(sample.label)}, temperature ${sample.temperature}, ${inBits(sample.bits)}`,
+      },
+      image, element("span", {}, nameOf(sample.label)), " ", element("span", {}, `${Math.round(sample.bits)} bits`),
+    );
   }
 
   function showSpeed() {
@@ -639,16 +731,26 @@ function render({ model, el }) {
   }
 
   function remember() {
-    past.push({ drawn: state.drawn, given: state.given });
+    past.push({ drawn: state.drawn, given: state.given, seed: state.seed });
   }
 
-  /** A full grid is kept among the samples, once. */
-  function kept(drawn, { label, temperature, seed, given } = state) {
+  /** A full grid is kept among the samples, once: in the row that is told, or after others of its temperature. */
+  function kept(drawn, { label, temperature, seed, given } = state, row = rowFor(temperature)) {
     const codes = inRows(drawn);
     if (state.samples.some((sample) => JSON.stringify(sample.codes) === JSON.stringify(codes) && sample.label === label))
       return state.samples;
     const bits = total(core.costs(prior, memoryFor(label), drawn));
-    return [...state.samples, { codes, label, temperature, seed, given, bits: Number(bits.toFixed(2)) }].slice(-60);
+    return [...state.samples, { codes, label, temperature, seed, given, bits: Number(bits.toFixed(2)), row }].filter(
+      (sample) => (sample.row ?? 0) > row - ROWS,
+    );
+  }
+
+  const newRow = () => Math.max(0, ...state.samples.map(({ row }) => row ?? 0)) + 1;
+
+  function rowFor(temperature) {
+    const last = newRow() - 1;
+    const beside = state.samples.filter(({ row }) => row === last);
+    return beside.length && beside.length < 10 && beside[0].temperature === temperature ? last : last + 1;
   }
 
   function take(save = true) {
@@ -675,7 +777,7 @@ function render({ model, el }) {
     if (cost > expected + 3)
       return how === "chosen"
         ? "Hardly ever would the prior draw it. Does it mend what follows, or follow you?"
-        : "A surprise. Watch how the bars that follow take it up.";
+        : `A surprise. Watch how ${shown.has("bars") ? "the bars that follow take" : "what follows takes"} it up.`;
     if (expected < 1) return "The prior was nearly sure here.";
     if (expected > 3.5) return `It could go on in many ways here: the prior expected ${inBits(expected)}.`;
     return `The prior expected ${inBits(expected)}. Which comes next?`;
@@ -689,10 +791,14 @@ function render({ model, el }) {
   function choose(i) {
     if (state.drawn.length === places) return;
     pause();
-    const { code } = options[i];
-    if (code !== null) return put(code, "chosen");
-    const others = Array.from({ length: prior.K }, (_, k) => k).filter((k) => options.every((option) => option.code !== k));
-    put(others[Math.floor(others.length * core.uniform(state.seed, places + state.drawn.length))], "chosen");
+    put(options[i].code, "chosen");
+  }
+
+  /** All codes have a bar, or the likeliest alone. */
+  function openOthers() {
+    view.all = !view.all;
+    list.scrollTop = 0;
+    refresh();
   }
 
   function previewing(i) {
@@ -702,17 +808,30 @@ function render({ model, el }) {
     refresh();
   }
 
+  const nextSeed = () => (state.seed + 1) % 1_000_000;
+
+  /** What stands before a place is kept, and what comes after is drawn anew from other random numbers. */
   function returnTo(place) {
-    if (place >= state.drawn.length) return;
+    if (place >= state.drawn.length) return fillTo(place);
     pause();
     remember();
-    const given = Math.min(state.given, place);
-    change({ drawn: state.drawn.slice(0, place), given }, `Back at ${where(place)}. Choose another code, or let it be drawn.`);
+    change(
+      { drawn: state.drawn.slice(0, place), given: Math.min(state.given, place), seed: nextSeed() },
+      `Back at ${where(place)}. From here it goes on with other random numbers, or with a code that you choose.`,
+    );
+  }
+
+  function fillTo(place) {
+    if (place === state.drawn.length) return void (caption.textContent = `This place is next: Step draws its code.`);
+    pause();
+    remember();
+    const drawn = core.finish(prior, memoryFor(state.label), state.drawn, state.temperature, state.seed).slice(0, place);
+    change({ drawn }, `Drawn up to ${where(place)}. What comes here?`);
   }
 
   function goBack() {
     pause();
-    const before = past.pop() ?? { drawn: state.drawn.slice(0, -1), given: state.given };
+    const before = past.pop() ?? { drawn: state.drawn.slice(0, -1) };
     change(before, `Taken back: ${before.drawn.length} of ${places} codes stand.`);
   }
 
@@ -723,13 +842,13 @@ function render({ model, el }) {
     change({ drawn, samples: kept(drawn) }, endWords(drawn));
   }
 
-  function restart(next = (state.seed + 1) % 1_000_000) {
+  function restart(next = nextSeed()) {
     pause();
-    past.length = 0;
+    remember();
     const drawn = state.drawn.slice(0, state.given);
     const words = state.given
-      ? `The given rows stand; the rest is empty. Seed ${next}.`
-      : `An empty grid, seed ${next}. Which code would you expect in the corner?`;
+      ? `The given rows stand; the rest is empty. Seed ${next}. Back brings back what was there.`
+      : `An empty grid, seed ${next}. Which digit will it be? Back brings back what was there.`.replace("digit", kind);
     change({ drawn, seed: next }, words);
   }
 
@@ -740,13 +859,13 @@ function render({ model, el }) {
     const after = total(core.costs(prior, memoryFor(state.label), state.drawn));
     caption.textContent = state.drawn.length
       ? `As ${nameOf(label)} these codes cost ${inBits(after)}, as ${old} ${inBits(before)}: the fewer, the better they fit.`
-      : `Asked for: ${nameOf(label)}. Do the first bars change? Where should they?`;
+      : `Asked for: ${nameOf(label)}. ${shown.has("bars") ? "Do the first bars change? Should they?" : "Finish it, or draw several."}`;
   }
 
   function reheat(value) {
     const words =
       value === 0
-        ? "At 0 the likeliest code is always taken: press New and Finish twice. Do the images differ?"
+        ? "At 0 the likeliest code is always taken: press New and Finish now, twice. Do the images differ?"
         : value < 1
           ? "Colder: likely codes become likelier. Draw ten, and compare them with ten at 1."
           : value > 1
@@ -766,25 +885,25 @@ function render({ model, el }) {
   }
 
   /** Finished samples, one after the other, with the seeds that follow; the page stays alive meanwhile. */
-  function several(wanted) {
+  function several(wanted, start = state.drawn.slice(0, state.given)) {
     pause();
     view.busy = true;
-    const start = state.drawn.slice(0, state.given);
+    const row = newRow();
     const { temperature, given } = state;
     let i = 0;
     const one = () => {
       if (!el.isConnected) return;
       const label = wanted[i];
-      const seed = (state.seed + 1) % 1_000_000;
+      const seed = nextSeed();
       const drawn = core.finish(prior, memoryFor(label), start, temperature, seed);
       i++;
       view.busy = i < wanted.length;
       const words = view.busy
         ? null
-        : given
+        : start.length
           ? "The same beginning, several ends. Where it could go on in several ways, does it?"
           : `${wanted.length} samples at temperature ${temperature}. Which would you take for real? Click one to look again.`;
-      change({ seed, samples: kept(drawn, { label, temperature, seed, given }) }, words, !view.busy);
+      change({ seed, samples: kept(drawn, { label, temperature, seed, given }, row) }, words, !view.busy);
       if (view.busy) setTimeout(one);
     };
     one();
@@ -805,15 +924,18 @@ function render({ model, el }) {
     encoding = 0;
     begin();
     share();
-    if (!state.given) caption.textContent = "The pad is empty, and so is the grid.";
-    else
-      caption.textContent = `${keep.value} of ${rows} rows are yours. Guess how it goes on, then press Play, or complete it six ways.`;
+    const strokes = pad.strokes();
+    const moved = core.laidOut(strokes, picture.height, picture.width) !== strokes;
+    caption.textContent = state.given
+      ? `${keep.value} of ${rows} rows are yours${moved ? ", sized and centred as in MNIST" : ""}. Guess how it goes on, then press Play, or complete it six ways.`
+      : "The pad is empty, and so is the grid.";
   }
 
   function begin() {
     const strokes = pad.strokes();
     const given = strokes.length ? columns * Number(keep.value) : 0;
-    const values = Float32Array.from(ink(strokes, picture.height, picture.width), (value) => value / 255 - 0.5);
+    const whole = core.laidOut(strokes, picture.height, picture.width);
+    const values = Float32Array.from(ink(whole, picture.height, picture.width), (value) => value / 255 - 0.5);
     const codes = given ? network.encode(vqvae, network.map(picture.height, picture.width, 1, values)) : [];
     past.length = 0;
     change({ drawn: Array.from(codes).slice(0, given), given }, null, false);
@@ -877,11 +999,12 @@ function render({ model, el }) {
   }
 
   function walkList(event) {
-    const nodes = options.map(({ node }) => node).filter((node) => !node.hidden);
+    const nodes = [...options, others].map(({ node }) => node).filter((node) => !node.hidden);
     const at = nodes.indexOf(event.target);
     if (at < 0) return;
     if (event.key === "Enter" || event.key === " ") {
-      choose(options.findIndex(({ node }) => node === event.target));
+      if (event.target === others.node) openOthers();
+      else choose(options.findIndex(({ node }) => node === event.target));
       if (state.drawn.length === places) fresh.focus();
       else focusOn(nodes, nodes[0]);
     } else {
@@ -894,7 +1017,11 @@ function render({ model, el }) {
 
   showSpeed();
   adopt();
-  caption.textContent = "Guess which of the bars will be drawn, then press Step. Or choose one yourself: you are the sampler.";
+  caption.textContent = shown.has("bars")
+    ? "Guess which of the bars will be drawn, then press Step. Or choose one yourself: you are the sampler."
+    : shown.has("drawing") && grey
+      ? "Draw the top of a digit below, then press Play. Or press Play now, and the prior draws all of it."
+      : "Press Play, and the prior draws code after code.";
   show();
   model.on("change", adopt);
   return () => {

@@ -25,7 +25,8 @@ class Sampler(Widget):
     temperature: >= 0; at 0 the likeliest code is always taken.
     known: (H, W) whole numbers, -1 where a code is still to be drawn: a beginning that is given. The prior draws in
         reading order and hears of what comes before alone, so all that is known has to come first.
-    seed: of the draws; the same seed, label, temperature and beginning give the same grid.
+    seed: of the draws; the same seed, label, temperature and beginning give the same grid. The first of the widget's
+        own, 21, is a typical one: with the stored prior a neat 6, at a cost a little above the mean.
     panels: which parts are shown beside the grid, of "bars", "drawing", "samples".
     vqvae, prior: your own models in place of the stored ones for MNIST: a `ConvVQVAE` of images (`ResNetVQVAE` is one)
         and a `CodeTransformer` over its codes. They are rounded to half precision. A page without a kernel shows the
@@ -46,10 +47,10 @@ class Sampler(Widget):
     )
     label = traitlets.Any(None).tag(sync=True)
     temperature = traitlets.Any(1.0).tag(sync=True)
-    seed = traitlets.Any(0).tag(sync=True)
-    samples = traitlets.List(traitlets.Dict(), help="finished: codes, label, temperature, seed, given, bits").tag(
-        sync=True
-    )
+    seed = traitlets.Any(21).tag(sync=True)
+    samples = traitlets.List(
+        traitlets.Dict(), help="finished: codes, label, temperature, seed, given, bits, the row in which it stands"
+    ).tag(sync=True)
     panels = traitlets.List(traitlets.Unicode()).tag(sync=True)
 
     def __init__(
@@ -58,7 +59,7 @@ class Sampler(Widget):
         temperature: float = 1.0,
         known: Tensor | None = None,
         *,
-        seed: int = 0,
+        seed: int = 21,
         panels: tuple[str, ...] = PANELS,
         vqvae: ConvVQVAE | None = None,
         prior: CodeTransformer | None = None,
