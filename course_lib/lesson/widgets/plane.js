@@ -789,7 +789,7 @@ function drawCodes(context, view, look, codebook, dead, selected, hovered) {
     context.fillStyle = dead[k] ? look.quiet : look.codes[k].text;
     context.fillText(k, a, b + 0.5);
     const together = codesAt(codebook, k).length;
-    if (together > 1) drawBadge(context, look, `${together} codes`, a + half - 2, b - half - 6);
+    if (together > 1) drawBadge(context, look, `${together} codes`, a + half - 2, b + half + 6);
   }
 }
 
@@ -805,7 +805,7 @@ function drawBadge(context, look, text, left, middle) {
   context.textAlign = "center";
 }
 
-const PIN = [22, -26]; // the star stands on a stem beside its place, so that it hides no code and can be taken hold of
+const PIN = [19, -16]; // the star stands on a stem beside its place, so that it hides no code and can be taken hold of
 
 /** The one target of all latents, as a star; or where each of `chosen` began, as a small cross. */
 function drawTargets(context, view, look, scene, chosen, size = 5) {
@@ -814,14 +814,13 @@ function drawTargets(context, view, look, scene, chosen, size = 5) {
   if (target.length) {
     const [c, d] = toPixel(view, ...target);
     const [a, b] = [c + PIN[0], d + PIN[1]];
-    for (const [colour, width] of [[look.paper, 5], [look.ink, 2]]) { // prettier-ignore
-      context.strokeStyle = colour;
-      context.lineWidth = width;
-      context.beginPath();
-      context.moveTo(c, d);
-      context.lineTo(a, b);
-      context.stroke();
-    }
+    context.lineWidth = 2;
+    context.beginPath();
+    context.moveTo(c + PIN[0] / 2, d + PIN[1] / 2);
+    context.lineTo(a, b);
+    context.moveTo(c + 3, d);
+    context.arc(c, d, 3, 0, TAU);
+    context.stroke();
     context.beginPath();
     for (let i = 0; i < 10; i++) {
       const radius = i % 2 ? 5.5 : 12.5;
@@ -1045,7 +1044,7 @@ const MEANINGS = {
 
 function render({ model, el }) {
   const controls = model.get("controls");
-  const words = Object.entries(model.get("words")); // what this lesson calls a latent, a code
+  const words = Object.entries(model.get("words") ?? {}); // what this lesson calls a latent, a code
   const worded = (text) =>
     words.reduce((text, [from, to]) => text.replace(new RegExp(`\\b${from}(s?)\\b`, "gi"), (found, plural) => (found[0] < "a" ? to[0].toUpperCase() + to.slice(1) : to) + plural), text); // prettier-ignore
   const methods = model.get("methods");
@@ -1217,7 +1216,7 @@ function render({ model, el }) {
     if (pushes) {
       const others = nudged() && !scene.settings.target.length && codes.length <= 200 ? [...codes.keys()] : [];
       context.globalAlpha = 0.5;
-      drawTargets(context, view, look, scene, others, 3);
+      if (others.length) drawTargets(context, view, look, scene, others, 3);
       drawPushes(context, view, look, scene, shown, codes, others, true);
       context.globalAlpha = 1;
       drawPushes(context, view, look, scene, shown, codes, chosen);
@@ -1727,7 +1726,8 @@ function render({ model, el }) {
 
   const canvas = make("canvas", { "aria-hidden": "true" });
   const stage = make("div", { className: "vq-stage", role: "group", "aria-label": "The plane of latents and codes" }, canvas, proxies);
-  const legend = make("ul", { className: "vq-legend" });
+  const roomy = controls.includes("update") && model.get("show").includes("losses"); // the encoder's arrows may come
+  const legend = make("ul", { className: roomy ? "vq-legend vq-roomy" : "vq-legend" });
   const caption = make("p", { className: "vq-caption" });
   const live = make("p", { className: "vq-hidden", "aria-live": "polite" });
   const curves = {};
@@ -1742,7 +1742,7 @@ function render({ model, el }) {
   const tiles = { distortion: tile("distortion", "distortion"), perplexity: tile("perplexity", "perplexity"), reconstruction: tile("reconstruction", "decoder's loss") };
   const bars = make("canvas", { "aria-hidden": "true" });
   numbers.used = make("span", { className: "vq-figure" });
-  const barTile = make("div", { className: "vq-tile vq-bars" }, make("div", { className: "vq-split" }, make("span", {}, "codes in use"), numbers.used));
+  const barTile = make("div", { className: controls.includes("counts") ? "vq-tile vq-bars" : "vq-tile" }, make("div", { className: "vq-split" }, make("span", {}, "codes in use"), numbers.used));
   if (controls.includes("counts")) barTile.append(make("div", { className: "vq-curve" }, bars));
   const wanted = controls.includes("figures");
   const markNote = make("p", { className: "vq-note" });
