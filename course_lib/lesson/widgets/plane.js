@@ -479,7 +479,7 @@ const core = {
 // ---------------------------------------------------------------------------------------------------------------------
 // Drawing
 
-const CODE_COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#8C8C8C"];
+const CODE_COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#7B5EA7"]; // violet for grey: dead codes are grey
 const SHADES = [0, 0.45, -0.4, 0.22, -0.22, 0.65, -0.58, 0.33]; // of each further eight codes: towards white, or black
 const ARROWS = {
   decoder: { light: "#c24e00", dark: "#ff9a62", text: "the decoder's push, felt at q" },
@@ -664,6 +664,8 @@ function drawTrails(context, view, look, trail, shown, codes) {
     context.strokeStyle = colour;
     context.lineWidth = 1.75;
     context.stroke();
+    context.fillStyle = colour;
+    if (name === "latents") for (const stop of stops) context.fillRect(...toPixel(view, stop[2 * i], stop[2 * i + 1]).map((value) => value - 2.5), 5, 5);
   };
   for (let k = 0; k < shown.codebook.length / 2; k++) way("codebook", k, look.codes[k].code);
   if (codes.length <= FEW) for (let n = 0; n < codes.length; n++) way("latents", n, look.ink);
@@ -701,7 +703,6 @@ const arrowColour = (look, name) => ARROWS[name][look.dark ? "dark" : "light"];
 function drawLossArrows(context, view, look, { latents, codebook }, codes, beta) {
   const K = codebook.length / 2;
   const { counts, sums } = countsAndSums(latents, codes, K);
-  const share = Math.min(1, beta);
   const plain = codes.length > 200;
   context.strokeStyle = arrowColour(look, "commitment");
   context.lineWidth = 1.2;
@@ -709,7 +710,7 @@ function drawLossArrows(context, view, look, { latents, codebook }, codes, beta)
   codes.forEach((k, n) => {
     const [x, y] = [latents[2 * n], latents[2 * n + 1]];
     const from = toPixel(view, x, y);
-    const to = toPixel(view, x + share * (codebook[2 * k] - x), y + share * (codebook[2 * k + 1] - y));
+    const to = toPixel(view, x + beta * (codebook[2 * k] - x), y + beta * (codebook[2 * k + 1] - y));
     if (plain) {
       context.moveTo(...from);
       context.lineTo(...to);
@@ -725,14 +726,15 @@ function drawLossArrows(context, view, look, { latents, codebook }, codes, beta)
   }
 }
 
-/** The decoder's push at q, half of the way to where it would like q, and what of it arrives at x. */
-function drawPushes(context, view, look, scene, shown, codes, picked) {
+/** The decoder's push at q, towards where it would like q, and what of it arrives at x; faint: at x alone. */
+function drawPushes(context, view, look, scene, shown, codes, picked, faint = false) {
   const { show } = scene.settings;
+  const share = show.includes("losses") ? 1 : 0.5; // on one scale with the commitment loss, or shorter
   const targets = targetsOf(scene);
   for (const n of picked) {
     const x = [shown.latents[2 * n], shown.latents[2 * n + 1]];
     const q = [shown.codebook[2 * codes[n]], shown.codebook[2 * codes[n] + 1]];
-    const push = q.map((value, i) => 0.5 * (targets[2 * n + i] - value));
+    const push = q.map((value, i) => share * (targets[2 * n + i] - value));
     const at = (from, by, name, options) =>
       drawArrow(context, look, toPixel(view, ...from), toPixel(view, from[0] + by[0], from[1] + by[1]), arrowColour(look, name), options);
     if (show.includes("rotation")) {
@@ -747,15 +749,19 @@ function drawPushes(context, view, look, scene, shown, codes, picked) {
       context.stroke();
       context.setLineDash([]);
     }
+    if (faint) {
+      at(x, push, "straight_through", { width: 1.2 });
+      continue;
+    }
     at(q, push, "decoder", { dashed: true });
-    if (show.includes("straight_through")) at(x, push, "straight_through");
+    if (show.includes("straight_through") || !show.includes("rotation")) at(x, push, "straight_through");
     if (show.includes("rotation")) at(x, rotated(push, x, q), "rotation");
   }
 }
 
 function drawCodes(context, view, look, codebook, dead, selected, hovered) {
   const K = codebook.length / 2;
-  const side = K <= 16 ? 22 : K <= 36 ? 19 : 17;
+  const side = K <= 16 ? 22 : K <= 36 ? 19 : 15;
   context.textAlign = "center";
   context.textBaseline = "middle";
   context.lineWidth = 2;
@@ -779,21 +785,45 @@ function drawCodes(context, view, look, codebook, dead, selected, hovered) {
       context.stroke();
       context.lineWidth = 2;
     }
-    context.font = `600 ${K <= 36 ? 12 : 11}px system-ui, sans-serif`;
+    context.font = `600 ${K <= 36 ? 12 : 10}px system-ui, sans-serif`;
     context.fillStyle = dead[k] ? look.quiet : look.codes[k].text;
     context.fillText(k, a, b + 0.5);
+    const together = codesAt(codebook, k).length;
+    if (together > 1) drawBadge(context, look, `${together} codes`, a + half - 2, b + half + 6);
   }
 }
 
-/** The one target of all latents, as a star; or the home of the picked ones, as small crosses. */
-function drawTargets(context, view, look, scene, picked) {
+function drawBadge(context, look, text, left, middle) {
+  context.font = "600 11px system-ui, sans-serif";
+  context.beginPath();
+  context.roundRect(left, middle - 8, context.measureText(text).width + 10, 16, 8);
+  context.fillStyle = look.accent;
+  context.fill();
+  context.fillStyle = look.paper;
+  context.textAlign = "left";
+  context.fillText(text, left + 5, middle + 0.5);
+  context.textAlign = "center";
+}
+
+const PIN = [19, -16]; // the star stands on a stem beside its place, so that it hides no code and can be taken hold of
+
+/** The one target of all latents, as a star; or where each of `chosen` began, as a small cross. */
+function drawTargets(context, view, look, scene, chosen, size = 5) {
   const { target } = scene.settings;
   context.fillStyle = context.strokeStyle = look.ink;
   if (target.length) {
-    const [a, b] = toPixel(view, ...target);
+    const [c, d] = toPixel(view, ...target);
+    const [a, b] = [c + PIN[0], d + PIN[1]];
+    context.lineWidth = 2;
+    context.beginPath();
+    context.moveTo(c + PIN[0] / 2, d + PIN[1] / 2);
+    context.lineTo(a, b);
+    context.moveTo(c + 3, d);
+    context.arc(c, d, 3, 0, TAU);
+    context.stroke();
     context.beginPath();
     for (let i = 0; i < 10; i++) {
-      const radius = i % 2 ? 9.5 : 21; // wider than a code, so that it is seen beneath one
+      const radius = i % 2 ? 5.5 : 12.5;
       context.lineTo(a + radius * Math.sin((i * TAU) / 10), b - radius * Math.cos((i * TAU) / 10));
     }
     context.closePath();
@@ -803,14 +833,14 @@ function drawTargets(context, view, look, scene, picked) {
     context.fill();
     return;
   }
-  context.lineWidth = 2;
+  context.lineWidth = size > 4 ? 2 : 1;
   context.beginPath();
-  for (const n of picked) {
+  for (const n of chosen) {
     const [a, b] = toPixel(view, scene.homes[2 * n], scene.homes[2 * n + 1]);
-    context.moveTo(a - 5, b - 5);
-    context.lineTo(a + 5, b + 5);
-    context.moveTo(a - 5, b + 5);
-    context.lineTo(a + 5, b - 5);
+    context.moveTo(a - size, b - size);
+    context.lineTo(a + size, b + size);
+    context.moveTo(a - size, b + size);
+    context.lineTo(a + size, b - size);
   }
   context.stroke();
 }
@@ -877,7 +907,8 @@ function drawBars(canvas, look, { counts }, dead, sizes) {
     context.fillRect(middle - bar / 2, y(counts[k]), bar, Math.max(1, y(0) - y(counts[k])));
     if (sizes) {
       context.fillStyle = look.ink;
-      context.fillRect(middle - bar / 2 - 1.5, y(sizes[k]) - 1, bar + 3, 2);
+      const mark = slot < 22 ? bar * 0.7 : bar + 3; // marks that touch would be one black line
+      context.fillRect(middle - mark / 2, y(sizes[k]) - 1, mark, 2);
     }
     context.fillStyle = dead[k] ? look.quiet : look.ink;
     if (K <= 16) context.fillText(k, middle, height - 4);
@@ -888,7 +919,7 @@ function drawBars(canvas, look, { counts }, dead, sizes) {
 // ---------------------------------------------------------------------------------------------------------------------
 // Words
 
-const short = (value, digits = 3) => (Number.isFinite(value) ? value.toFixed(digits) : "–");
+const short = (value, digits = 3) => (!Number.isFinite(value) ? "–" : Math.abs(value) < 1e4 ? value.toFixed(digits) : value.toExponential(1).replace("e+", "e"));
 const howMany = (count) => `${count} ${count === 1 ? "latent" : "latents"}`;
 const halfLife = (decay) => (decay > 0 ? Math.log(0.5) / Math.log(decay) : 0);
 
@@ -897,29 +928,55 @@ function compared(name, before, after, digits = 3) {
   return `${name} ${after < before ? "fell" : "rose"} from ${short(before, digits)} to ${short(after, digits)}`;
 }
 
+const listed = (items) => items.join(", ").replace(/, (?=[^,]*$)/, " and ");
+
+/** All codes that lie exactly where code k lies, k among them. */
+const codesAt = (codebook, k) =>
+  pairs(codebook).flatMap(([x, y], i) => (x === codebook[2 * k] && y === codebook[2 * k + 1] ? [i] : []));
+
+/** Whether the steps grow: a thousandfold distortion since the beginning, and by more than a twentieth in each step. */
+const overshoots = (before, after, { history, settings }) =>
+  settings.method === "gradient" && !(after.distortion < 1000 * history[0].distortion) && !(after.distortion < 1.05 * before.distortion);
+
+/** Whether no code has moved more than 0.02 along an axis in the last 20 steps. */
+const rested = (codebook, trail) =>
+  trail.length >= 20 && codebook.every((value, i) => Math.abs(value - trail.at(-20).codebook[i]) < 0.02);
+
 /** What just happened, and what to try next. `before` and `after` are measured scenes. */
-function captionFor(event, before, after, { settings, step }, controls) {
+function captionFor(event, before, after, { settings, step, codebook, trail }, controls) {
   const stepping = controls.includes("steps");
   const dead = after.dead.filter(Boolean).length;
   if (event.kind === "code") {
     const count = after.counts[event.index];
+    const same = codesAt(codebook, event.index);
+    if (same.length > 1) {
+      const others = listed(same.slice(1));
+      return `Codes ${listed(same)} lie in one place: the lowest index, ${same[0]}, takes all ${howMany(after.counts[same[0]])}, and ${others} ${same.length > 2 ? "are" : "is"} left with none.`;
+    }
     const owns = `Code ${event.index} now owns ${howMany(count)}.`;
-    if (!controls.includes("figures")) return `${owns} ${count ? "Take it to a place where nobody chooses it." : "Nobody is nearer to it than to another code. Bring it back."}`;
+    if (!controls.includes("figures")) return `${owns} ${!count ? "Nobody is nearer to it than to another code. Bring it back." : event.times > 3 ? "" : "Take it to a place where nobody chooses it."}`;
     const rest = before.distortion < after.distortion && stepping ? " Press Step and see where it goes." : "";
     return `${owns} ${compared("The distortion", before.distortion, after.distortion)}.${rest}`;
   }
   if (event.kind === "latent") {
-    const [was, is] = [before.codes[event.index], after.codes[event.index]];
-    if (was === is) return `Latent ${event.index} moved, and the decoder noticed nothing: it still gets code ${is}. Take it over a border.`;
-    return `Latent ${event.index} crossed a border, and what the decoder gets jumped from code ${was} to code ${is}. Between borders, nothing happens.`;
+    const is = after.codes[event.index];
+    if (event.way.length < 2) return `Latent ${event.index} moved, and the decoder noticed nothing: it still gets code ${is}. Take it over a border.`;
+    return `Latent ${event.index} crossed ${event.way.length > 2 ? `${event.way.length - 1} borders` : "a border"}, and what the decoder gets jumped from code ${event.way.join(" to code ")}. Between borders, nothing happens.`;
   }
   if (event.kind === "target") return "The star is where the decoder would like q to be. Its push starts at q, and x gets the very same arrow.";
   if (event.kind === "restart") return event.count ? `${event.count} ${event.count === 1 ? "code" : "codes"} went to random latents, with a count of 1. Step on: do they find work?` : "No code is below the threshold, so nothing was restarted.";
   if (event.kind === "step") {
     const fall = compared("the distortion", before.distortion, after.distortion);
+    if (event.overshot) return "The learning rate is too large: each step overshoots, and lands farther away than it began. Start again with a smaller one.";
+    if (event.away) {
+      const who = after.codes.length === 1 ? "The latent has" : event.away === 1 ? "One latent has" : `${event.away} latents have`;
+      return `${who} left the picture: the push goes on, and nothing holds ${event.away === 1 ? "it" : "them"} back.`;
+    }
     if (event.still && settings.method === "gradient")
       return settings.encoder_moves || settings.codes_move ? "Nothing moves any more: nobody is pushed. Where in its cell a latent lies is all the same to the decoder." : "Nothing moves: switch on “codes move” or “encoder moves”.";
     if (event.still) return `Nothing moves any more: each code in use is the mean of its latents. Is it the best there is? Drag a code elsewhere and step again.`;
+    if (!(settings.method === "gradient" && settings.encoder_moves) && rested(codebook, trail))
+      return `The codes have come to rest: none has moved by more than 0.02 in the last 20 steps. ${dead && controls.includes("dead") ? "What would you do with the grey ones?" : "Drag one elsewhere and step on: does it come back?"}`;
     if (settings.method === "kmeans") return `Each code went to the mean of its latents; ${fall}. It can never rise in such a step.`;
     if (settings.method === "ema") {
       const tail = dead ? ` ${dead === 1 ? "One code is" : `${dead} codes are`} below the threshold: ${controls.includes("dead") ? "restart, or wait and see." : "nobody has chosen them for a while."}` : "";
@@ -931,11 +988,13 @@ function captionFor(event, before, after, { settings, step }, controls) {
     }
     if (settings.encoder_moves) {
       const held = settings.commitment_weight ? `The decoder pushes the latents, β = ${settings.commitment_weight} pulls them back to their codes` : "The decoder pushes the latents, and nothing ties them to their codes";
-      return `${held}: ${fall}. ${settings.commitment_weight ? "What grows at β = 0?" : "Play on; then raise β."}`;
+      return `${held}: ${fall}. ${settings.commitment_weight ? "Start again, then try another β." : "Play on; then start again with a larger β."}`;
     }
     return `Each code took a step towards its latents, a longer one where it has more of them; ${fall}.`;
   }
   if (event.kind === "add") return `${howMany(after.codes.length)} of your own. ${after.codes.length < 10 ? "Click, or draw with the button held." : "Now let the codes find them: press Step or Play."}`;
+  if (event.kind === "again") return "Codes, latents, star and step are back where they began; the settings stay as you set them.";
+  if (event.kind === "reset") return "Everything is as the lesson gave it, the settings too.";
   if (event.kind === "start") {
     if (settings.start === "uniform") return "All codes start in a heap at the origin, within ±1/K. Which of them will ever be chosen? Guess, then press Play.";
     if (settings.start === "kmeans") return "The codes start where k-means put them: on the latents. Compare perplexity and distortion with the other starts.";
@@ -967,10 +1026,27 @@ function make(tag, properties = {}, ...children) {
 
 const MOVES = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
 const REACH = { mouse: [15, 9], pen: [18, 12], touch: [26, 20] }; // how near a pointer must be to a code, to a latent
-const KEYS = "Tab walks through the codes; arrow keys move the chosen one, with Shift farther. Page Up and Page Down choose a latent. P or Space plays, S steps, Control Z undoes, A adds a latent, Delete removes it, Escape leads to the buttons."; // prettier-ignore
+const KEYS = {
+  all: "Tab walks through the codes; arrow keys move the chosen one, with Shift farther. Page Up and Page Down choose a latent. Control Z undoes, Escape leads to the buttons.",
+  steps: " P or Space plays, S steps.",
+  data: " A adds a latent, Delete removes it.",
+}; // prettier-ignore
+const MEANINGS = {
+  latent: "A dot: what the encoder makes of one piece of an input. The encoder itself is not drawn; where it “moves”, the dots do.",
+  code: "A numbered square: an entry of the codebook. Each latent gets the nearest one, and wears its colour.",
+  distortion: "The mean of (x − q)² over all numbers: how far the latents x are from their codes q.",
+  perplexity: "How many codes are in use, weighed by how often: 5.66 of 6 is nearly as even as six codes with equal shares.",
+  "decoder's loss": "The mean of (q − target)²: the decoder sees codes only. Its target is the star, or where a latent began, a cross.",
+  trails: "The way that a code has come, and a latent where there are few, with a mark at each step.",
+  "who moves whom": "The codebook loss moves codes, the commitment loss pulls latents, the decoder pushes latents.",
+  dead: "A grey square with a dashed outline: its count is below the threshold.",
+};
 
 function render({ model, el }) {
   const controls = model.get("controls");
+  const words = Object.entries(model.get("words") ?? {}); // what this lesson calls a latent, a code
+  const worded = (text) =>
+    words.reduce((text, [from, to]) => text.replace(new RegExp(`\\b${from}(s?)\\b`, "gi"), (found, plural) => (found[0] < "a" ? to[0].toUpperCase() + to.slice(1) : to) + plural), text); // prettier-ignore
   const methods = model.get("methods");
   const onPage = !model.widget_manager; // else a notebook, whose address is not ours
   const calm = window.matchMedia("(prefers-reduced-motion: reduce)");
@@ -1047,16 +1123,16 @@ function render({ model, el }) {
 
   /** Begins anew: codes at their start, latents where they were drawn. */
   function begin(settings = {}, event = { kind: "start" }) {
-    play(false);
     remember();
     const next = { ...scene, settings: { ...scene.settings, ...settings }, step: 0, history: [], trail: [] };
+    if (next.settings.target.length) next.settings.target = home.settings.target.length ? home.settings.target : next.settings.target;
     const { data, points, seed, codebook_size, start } = next.settings;
     if (data in SHAPES) next.homes = drawLatents(data, points, seed);
     else if (data === "given") next.homes = home.latents;
     next.latents = next.homes;
     next.settings.points = next.homes.length / 2;
-    const same = data === "given" && start === home.settings.start && codebook_size === home.settings.codebook_size;
-    if (same && home.settings.data === "given") Object.assign(next, { codebook: home.codebook, clusterSize: home.clusterSize, embedSum: home.embedSum });
+    const same = ["data", "points", "seed", "codebook_size", "start"].every((name) => next.settings[name] === home.settings[name]);
+    if (same) Object.assign(next, { codebook: home.codebook, clusterSize: home.clusterSize, embedSum: home.embedSum });
     else Object.assign(next, startCodes(start, codebook_size, next.latents, seed));
     fit(next);
     put(next, { event });
@@ -1069,15 +1145,19 @@ function render({ model, el }) {
 
   function step() {
     if (!scene.latents.length) return false;
+    const before = figures;
     const next = stepped(scene);
     const same = (a, b) => a === b || a.every((value, i) => Math.abs(value - b[i]) < 1e-9);
     const still = same(next.codebook, scene.codebook) && same(next.latents, scene.latents) && !(scene.settings.method === "ema" && !same(next.clusterSize, scene.clusterSize));
     const few = scene.latents.length / 2 <= FEW;
     next.trail = [...scene.trail, { codebook: scene.codebook, latents: few ? scene.latents : [] }].slice(-TRAIL);
-    put(next, { event: { kind: "step", still }, glide: true });
+    put(next, { glide: true });
     grow();
+    const away = outside(scene.latents);
+    const overshot = overshoots(before, figures, scene);
+    say(captionFor({ kind: "step", still, overshot, away }, before, figures, scene, controls));
     touch();
-    return !still;
+    return !still && !overshot && (!away || away < scene.latents.length / 2);
   }
 
   let due = 0;
@@ -1096,18 +1176,19 @@ function render({ model, el }) {
 
   function fit({ latents, codebook }) {
     Object.assign(view, fitted([...latents, ...codebook, ...scene.settings.target], view.width, view.height));
+    view.least = view.scale / 3;
   }
 
-  /** Steps back where latents have left the picture. */
-  function grow() {
+  function outside(points) {
     const [left, bottom, right, top] = boxOf(view);
-    const { latents } = scene;
-    for (let i = 0; i < latents.length; i += 2)
-      if (latents[i] < left || latents[i] > right || latents[i + 1] < bottom || latents[i + 1] > top) {
-        fit(scene);
-        view.scale *= 0.8;
-        return;
-      }
+    return pairs(points).filter(([x, y]) => x < left || x > right || y < bottom || y > top).length;
+  }
+
+  /** Steps back where something has left the picture, but no farther than a third: what flies on is away. */
+  function grow() {
+    if (!outside(scene.latents) && !outside(scene.codebook)) return;
+    const { x, y, scale } = fitted([...scene.latents, ...scene.codebook, ...scene.settings.target], view.width, view.height);
+    if (0.8 * scale >= view.least) Object.assign(view, { x, y, scale: 0.8 * scale });
   }
 
   function picked() {
@@ -1132,16 +1213,23 @@ function render({ model, el }) {
     drawDots(context, view, look, shown.latents, codes);
     if (show.includes("losses")) drawLossArrows(context, view, look, shown, codes, scene.settings.commitment_weight);
     const chosen = pushes ? picked() : selected?.kind === "latent" ? [selected.index] : [];
-    if (pushes) drawTargets(context, view, look, scene, chosen);
-    if (pushes) drawPushes(context, view, look, scene, shown, codes, chosen);
+    if (pushes) {
+      const others = nudged() && !scene.settings.target.length && codes.length <= 200 ? [...codes.keys()] : [];
+      context.globalAlpha = 0.5;
+      if (others.length) drawTargets(context, view, look, scene, others, 3);
+      drawPushes(context, view, look, scene, shown, codes, others, true);
+      context.globalAlpha = 1;
+      drawPushes(context, view, look, scene, shown, codes, chosen);
+    }
     for (const n of chosen) drawPicked(context, n, codes[n], now);
     const chosenCode = (item) => (item?.kind === "code" ? item.index : -1);
     drawCodes(context, view, look, shown.codebook, grey, chosenCode(selected), chosenCode(hovered));
+    if (pushes) drawTargets(context, view, look, scene, chosen); // on top: the star is never hidden
     const named = drag ?? hovered;
     if (named?.kind === "code")
-      drawLabel(context, view, look, `code ${named.index}: ${howMany(figures.counts[named.index])}`, place(named));
-    if (named?.kind === "latent") drawLabel(context, view, look, `latent ${named.index}, code ${codes[named.index]}`, place(named));
-    if (named?.kind === "target") drawLabel(context, view, look, "where the decoder wants q", place(named));
+      drawLabel(context, view, look, worded(`code ${named.index}: ${howMany(figures.counts[named.index])}`), place(named));
+    if (named?.kind === "latent") drawLabel(context, view, look, worded(`latent ${named.index}, code ${codes[named.index]}`), place(named));
+    if (named?.kind === "target") drawLabel(context, view, look, "where the decoder wants q", grip(named));
   }
 
   /** A latent that stands out, with the line to its code, which swings over when the code changes. */
@@ -1161,11 +1249,13 @@ function render({ model, el }) {
       if (t === 1) pulse = null;
     }
     context.strokeStyle = look.ink;
-    context.lineWidth = 1.75;
+    context.lineWidth = 1.5;
+    context.setLineDash([1.5, 4]);
     context.beginPath();
     context.moveTo(...x);
     context.lineTo(...q);
     context.stroke();
+    context.setLineDash([]);
     context.beginPath();
     context.arc(...x, 6.5, 0, TAU);
     context.fillStyle = look.codes[code].dot;
@@ -1222,27 +1312,33 @@ function render({ model, el }) {
   const points = ({ kind }) => (kind === "code" ? scene.codebook : kind === "latent" ? scene.latents : scene.settings.target);
   const where = (item) => [points(item)[2 * item.index], points(item)[2 * item.index + 1]];
   const place = (item) => toPixel(view, ...where(item));
-  const pushed = () => ["straight_through", "rotation"].some((name) => scene.settings.show.includes(name));
+  const grip = (item) => place(item).map((value, i) => value + (item.kind === "target" ? PIN[i] : 0));
+  /** Whether the decoder's push is drawn: as arrows of its own, or beside the other two who move a latent. */
+  const pushed = () => ["straight_through", "rotation"].some((name) => scene.settings.show.includes(name)) || nudged();
+  const nudged = () => scene.settings.show.includes("losses") && scene.settings.method === "gradient" && scene.settings.encoder_moves;
   const starred = () => pushed() && scene.settings.target.length > 0;
 
   function itemAt(a, b, reach) {
     const closest = (kind, count, limit) => {
       let best = null;
       for (let index = 0; index < count; index++) {
-        const [c, d] = place({ kind, index });
+        const [c, d] = grip({ kind, index });
         const distance = Math.hypot(a - c, b - d);
-        if (distance < limit) [best, limit] = [{ kind, index }, distance];
+        const again = distance === limit && selected?.kind === kind && selected.index === index;
+        if (distance < limit || again) [best, limit] = [{ kind, index }, distance];
       }
       return best;
     };
-    return closest("code", scene.codebook.length / 2, reach[0]) ?? (starred() ? closest("target", 1, reach[0]) : null) ?? closest("latent", scene.latents.length / 2, reach[1]);
+    return (starred() ? closest("target", 1, reach[0]) : null) ?? closest("code", scene.codebook.length / 2, reach[0]) ?? closest("latent", scene.latents.length / 2, reach[1]);
   }
 
-  /** The scene with a code, a latent or the target at another place, kept within the picture. */
-  function moved(item, x, y) {
+  /** The scene with a code, a latent or the target elsewhere within the picture; `snap` pixels from a code, on it. */
+  function moved(item, x, y, snap) {
     const [left, bottom, right, top] = boxOf(view);
-    const rim = 12 / view.scale;
-    const at = [rounded(Math.min(right - rim, Math.max(left + rim, x))), rounded(Math.min(top - rim, Math.max(bottom + rim, y)))];
+    const rim = (item.kind === "target" ? 40 : 12) / view.scale;
+    let at = [rounded(Math.min(right - rim, Math.max(left + rim, x))), rounded(Math.min(top - rim, Math.max(bottom + rim, y)))];
+    const near = (code) => Math.hypot(...[0, 1].map((i) => code[i] - at[i])) < snap / view.scale;
+    if (item.kind === "code") at = pairs(scene.codebook).find((code, k) => k !== item.index && near(code)) ?? at;
     if (item.kind === "target") return { ...scene, settings: { ...scene.settings, target: at } };
     const changed = points(item).slice();
     changed.set(at, 2 * item.index);
@@ -1250,12 +1346,18 @@ function render({ model, el }) {
     return { ...scene, codebook: changed, embedSum: sumsFor(changed, scene.clusterSize, scene.settings.eps) };
   }
 
-  function moveTo(item, x, y, before) {
+  function moveTo(item, x, y, { before, way = [], snap }) {
     const was = item.kind === "latent" ? figures.codes[item.index] : null;
-    put(moved(item, x, y));
+    const from = where(item);
+    put(moved(item, x, y, snap));
+    if (was !== null) {
+      const to = where(item);
+      const line = Float64Array.from({ length: 80 }, (_, i) => from[i & 1] + ((i >> 1) / 39) * (to[i & 1] - from[i & 1]));
+      for (const code of nearest(line, scene.codebook)) if (way.at(-1) !== code) way.push(code);
+    }
     if (was !== null && was !== figures.codes[item.index] && !calm.matches)
       pulse = { latent: item.index, from: was, start: performance.now() };
-    say(captionFor(item, before, figures, scene, controls));
+    say(captionFor({ ...item, way, times: drags }, before, figures, scene, controls));
   }
 
   function add(x, y) {
@@ -1278,7 +1380,8 @@ function render({ model, el }) {
     wake();
   }
 
-  let drag = null; // { kind, index, before, scene, offset }
+  let drag = null; // { kind, index, before, way, snap, scene, offset }
+  let drags = 0;
   let stroke = null; // where the last latent was added, while drawing
 
   const at = (event) => {
@@ -1303,7 +1406,8 @@ function render({ model, el }) {
     select(item);
     if (!item) return;
     const [c, d] = place(item);
-    drag = { ...item, before: figures, scene, offset: [c - a, d - b] };
+    drag = { ...item, before: figures, way: [], snap: 8, scene, offset: [c - a, d - b] };
+    drags++;
     focusProxy(item);
     event.preventDefault();
   }
@@ -1312,7 +1416,7 @@ function render({ model, el }) {
     const [a, b] = at(event);
     if (drag) {
       if (drag.scene === scene) remember();
-      moveTo(drag, ...toPlane(view, a + drag.offset[0], b + drag.offset[1]), drag.before);
+      moveTo(drag, ...toPlane(view, a + drag.offset[0], b + drag.offset[1]), drag);
     } else if (stroke) {
       if (Math.hypot(a - stroke[0], b - stroke[1]) < 9) return;
       stroke = [a, b];
@@ -1355,7 +1459,7 @@ function render({ model, el }) {
     const all = Object.values(handles).flat();
     if (all.length !== proxies.childElementCount) proxies.replaceChildren(...all);
     for (const handle of all) {
-      const [a, b] = place(itemOf(handle));
+      const [a, b] = grip(itemOf(handle));
       const transform = `translate(${Math.round(a) - 14}px, ${Math.round(b) - 14}px)`;
       if (handle.style.transform !== transform) handle.style.transform = transform;
     }
@@ -1377,7 +1481,7 @@ function render({ model, el }) {
         latent: () => `Latent ${item.index} at ${spot}: code ${figures.codes[item.index]}`,
         target: () => `The decoder's target at ${spot}`,
       };
-      handle.setAttribute("aria-label", names[item.kind]());
+      handle.setAttribute("aria-label", worded(names[item.kind]()));
     }
   }
 
@@ -1396,7 +1500,7 @@ function render({ model, el }) {
       lastKey = event.timeStamp;
       const reach = (event.shiftKey ? 32 : 6) / view.scale;
       const [x, y] = where(item);
-      moveTo(item, x + reach * MOVES[key][0], y + reach * MOVES[key][1], figures);
+      moveTo(item, x + reach * MOVES[key][0], y + reach * MOVES[key][1], { before: figures, snap: 4 });
       touch();
     } else if (item?.kind === "latent" && (key === "PageUp" || key === "PageDown")) {
       const N = scene.latents.length / 2;
@@ -1462,10 +1566,15 @@ function render({ model, el }) {
   }
 
   const flag = (label, name) => toggle(label, () => scene.settings[name], (value) => change({ [name]: value })); // prettier-ignore
-  const layer = (label, name) =>
-    toggle(label, () => scene.settings.show.includes(name), (on) =>
+  /** A layer of the picture, offered where it changes something. */
+  function layer(label, name, visible = () => true) {
+    const node = toggle(label, () => scene.settings.show.includes(name), (on) =>
       change({ show: on ? [...scene.settings.show, name] : scene.settings.show.filter((other) => other !== name) }),
     ); // prettier-ignore
+    node.title = MEANINGS[label] ?? "";
+    updates.push(() => (node.hidden = !visible(scene.settings)));
+    return node;
+  }
 
   function card(title, name, ...children) {
     return controls.includes(name) ? [make("fieldset", { className: "vq-card" }, make("legend", {}, title), ...children)] : [];
@@ -1488,7 +1597,19 @@ function render({ model, el }) {
   const pace = make("input", { type: "range", min: 1, max: 30, value: 5, "aria-label": "Speed, steps per second" });
   const undoButton = button("Undo", () => travel(past, future));
   const redoButton = button("Redo", () => travel(future, past));
-  const beginButton = button("Start again", () => begin());
+  const beginButton = button("Start again", () => {
+    play(false);
+    begin({}, { kind: "again" });
+  }, { title: "Codes, latents, star and step as they began; the settings stay" });
+  const resetButton = button("Reset all", () => {
+    play(false);
+    remember();
+    scene = { ...home, history: [], trail: [] };
+    fit(scene);
+    put(scene, { event: { kind: "reset" } });
+    touch();
+  }, { title: "Everything as the lesson gave it, the settings too" }); // prettier-ignore
+  resetButton.hidden = !["update", "codes", "dead", "data", "show"].some((name) => controls.includes(name));
   const methodButtons = methods.map((name) => button(METHODS[name], () => change({ method: name }, { kind: "method" })));
   updates.push(() => {
     methodButtons.forEach((node, i) => node.setAttribute("aria-pressed", methods[i] === scene.settings.method));
@@ -1504,7 +1625,7 @@ function render({ model, el }) {
     make("label", { className: "vq-pace" }, make("span", {}, "Speed"), pace), stepNumber,
   ); // prettier-ignore
   steps.hidden = !controls.includes("steps");
-  const bar = make("div", { className: "vq-bar" }, steps, make("div", { className: "vq-row vq-back" }, undoButton, redoButton, beginButton));
+  const bar = make("div", { className: "vq-bar" }, steps, make("div", { className: "vq-row vq-back" }, undoButton, redoButton, beginButton, resetButton));
 
   const sizes = { 60: "60", 200: "200", 600: "600", 2000: "2,000" };
   const batches = { 0: "all of them", 256: "256", 64: "64", 16: "16", 4: "4" };
@@ -1553,7 +1674,11 @@ function render({ model, el }) {
     const whole = scene.settings.data === "own" || movedLatents(scene).length <= 3 * MOST_MOVED;
     copy(location.href, whole ? "The link to this very scene" : "A link to this scene, with the latents where they began (too many have moved),");
   });
-  const keys = make("details", { className: "vq-keys" }, make("summary", {}, "Keys"), make("p", {}, KEYS));
+  const keys = make("details", { className: "vq-keys" }, make("summary", {}, "Keys"), make("p", {}, worded(["all", "steps", "data"].filter((name) => name === "all" || controls.includes(name)).map((name) => KEYS[name]).join(""))));
+  const seen = { distortion: "figures", perplexity: "figures", "decoder's loss": "figures", dead: "dead", trails: "show", "who moves whom": "show" };
+  const meanings = Object.entries(MEANINGS).filter(([name]) => !(name in seen) || controls.includes(seen[name]));
+  const glossary = make("details", { className: "vq-keys" }, make("summary", {}, "What the numbers mean"),
+    make("dl", {}, ...meanings.flatMap(([name, text]) => [make("dt", {}, worded(name)), make("dd", {}, worded(text))]))); // prettier-ignore
   const strips = [
     strip("ema",
       slider("decay", [0, 0.5, 0.8, 0.9, 0.95, 0.99, 0.999], "decay", (value) => value ? `${value}, half-life ${rounded(halfLife(value), 1)} steps` : "0, no memory"), batch()),
@@ -1562,6 +1687,17 @@ function render({ model, el }) {
       slider("commitment weight β", [0, 0.05, 0.1, 0.25, 0.5, 1, 2], "commitment_weight", String), batch(),
       make("div", { className: "vq-field" }, flag("codes move", "codes_move"), flag("encoder moves too", "encoder_moves"))),
   ]; // prettier-ignore
+  const restartButton = button("Restart dead codes", () => {
+    const count = figures.dead.filter(Boolean).length;
+    remember();
+    put(restarted(scene), { event: { kind: "restart", count }, glide: true });
+    touch();
+  });
+  const starBox = toggle("one target for all", () => scene.settings.target.length > 0, (on) =>
+    change({ target: !on ? [] : home.settings.target.length ? home.settings.target : toPlane(view, 0.8 * view.width, 0.2 * view.height).map((value) => rounded(value, 2)) }),
+  ); // prettier-ignore
+  starBox.title = "On: the decoder wants every q at the star. Off: each at the place where its latent began, a cross.";
+  updates.push(() => (starBox.hidden = !pushed()));
   const cards = make(
     "div",
     { className: "vq-cards" },
@@ -1570,12 +1706,6 @@ function render({ model, el }) {
       choices("start", { normal: "normal, N(0, 1)", uniform: "uniform in ±1/K", kmeans: "k-means" }, () => scene.settings.start, (start) => begin({ start }))),
     ...card("Dead codes", "dead",
       slider("dead below count", [0, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20], "threshold", String),
-      make("div", { className: "vq-row" }, button("Restart dead codes", () => {
-        const count = figures.dead.filter(Boolean).length;
-        remember();
-        put(restarted(scene), { event: { kind: "restart", count }, glide: true });
-        touch();
-      })),
       flag("restart after each step", "auto_restart")),
     ...card("Latents", "data",
       choices("data set", datasets, () => scene.settings.data,
@@ -1584,10 +1714,9 @@ function render({ model, el }) {
       make("div", { className: "vq-row" },
         button("New draw", () => begin({ seed: scene.settings.seed + 1, data: scene.settings.data === "own" ? "blobs" : scene.settings.data })), addButton, clearButton)),
     ...card("Show", "show",
-      layer("cells", "cells"), layer("lines to codes", "lines"), layer("trails", "trails"), layer("straight-through arrow", "straight_through"),
-      layer("rotation-trick arrow", "rotation"), layer("who moves whom", "losses"),
-      toggle("one target for all", () => scene.settings.target.length > 0,
-        (on) => change({ target: on ? toPlane(view, 0.8 * view.width, 0.2 * view.height).map((value) => rounded(value, 2)) : [] }))),
+      layer("cells", "cells"), layer("lines to codes", "lines", ({ points }) => points > FEW || !pushed()), layer("trails", "trails"), layer("straight-through arrow", "straight_through"),
+      layer("rotation-trick arrow", "rotation"), layer("who moves whom", "losses", (settings) => settings.codes_move || settings.commitment_weight > 0),
+      starBox),
   ); // prettier-ignore
   const share = make("div", { className: "vq-row vq-share" }, linkButton, button("Copy as Python", () => copy(asPython(scene), "A program with these numbers")));
   share.hidden = !controls.includes("share");
@@ -1597,7 +1726,8 @@ function render({ model, el }) {
 
   const canvas = make("canvas", { "aria-hidden": "true" });
   const stage = make("div", { className: "vq-stage", role: "group", "aria-label": "The plane of latents and codes" }, canvas, proxies);
-  const legend = make("ul", { className: "vq-legend" });
+  const roomy = controls.includes("update") && model.get("show").includes("losses"); // the encoder's arrows may come
+  const legend = make("ul", { className: roomy ? "vq-legend vq-roomy" : "vq-legend" });
   const caption = make("p", { className: "vq-caption" });
   const live = make("p", { className: "vq-hidden", "aria-live": "polite" });
   const curves = {};
@@ -1605,35 +1735,46 @@ function render({ model, el }) {
   function tile(name, label) {
     numbers[name] = make("span", { className: "vq-figure" });
     curves[name] = make("canvas", { "aria-hidden": "true" });
-    const node = make("div", { className: "vq-tile" }, make("div", { className: "vq-split" }, make("span", {}, label), numbers[name]));
+    const node = make("div", { className: "vq-tile", title: MEANINGS[name === "reconstruction" ? "decoder's loss" : name] }, make("div", { className: "vq-split" }, make("span", {}, label), numbers[name]));
     if (controls.includes("curves")) node.append(make("div", { className: "vq-curve" }, curves[name]));
     return node;
   }
   const tiles = { distortion: tile("distortion", "distortion"), perplexity: tile("perplexity", "perplexity"), reconstruction: tile("reconstruction", "decoder's loss") };
   const bars = make("canvas", { "aria-hidden": "true" });
   numbers.used = make("span", { className: "vq-figure" });
-  const barTile = make("div", { className: "vq-tile vq-bars" }, make("div", { className: "vq-split" }, make("span", {}, "codes in use"), numbers.used));
+  const barTile = make("div", { className: controls.includes("counts") ? "vq-tile vq-bars" : "vq-tile" }, make("div", { className: "vq-split" }, make("span", {}, "codes in use"), numbers.used));
   if (controls.includes("counts")) barTile.append(make("div", { className: "vq-curve" }, bars));
   const wanted = controls.includes("figures");
+  const markNote = make("p", { className: "vq-note" });
+  barTile.append(markNote);
+  if (controls.includes("dead")) barTile.append(restartButton);
   barTile.hidden = !wanted && !controls.includes("counts");
   tiles.distortion.hidden = tiles.perplexity.hidden = !wanted;
   const side = make("div", { className: "vq-side" }, tiles.distortion, tiles.perplexity, tiles.reconstruction, barTile);
-  const root = make("div", { className: "vq-widget vq-plane" }, bar, ...strips,
-    make("div", { className: "vq-body" }, make("div", { className: "vq-main-column" }, stage, legend, caption), side),
-    cards, share, shared, keys, live); // prettier-ignore
+  const body = make("div", { className: "vq-body" }, make("div", { className: "vq-main-column" }, stage, legend, caption), side);
+  const root = make("div", { className: "vq-widget vq-plane" },
+    make("div", { className: "vq-all" }, bar, ...strips, body, cards, share, shared, glossary, keys, live)); // prettier-ignore
   root.dataset.widget = "plane";
   root.dataset.lmSuppressShortcuts = "true"; // JupyterLab's own keys rest while the focus is in here
   if (barTile.hidden && !wanted) root.classList.add("vq-wide");
 
   function say(text) {
-    if (!model.get("caption")) caption.textContent = text;
+    if (!model.get("caption")) caption.textContent = worded(text);
+  }
+
+  let naming = 0;
+  function nameSoon() {
+    naming ||= setTimeout(() => {
+      naming = 0;
+      nameProxies();
+    }, 300);
   }
 
   let announcing = 0;
   function announce() {
+    nameSoon();
     clearTimeout(announcing);
     announcing = setTimeout(() => {
-      nameProxies();
       live.textContent = `Step ${scene.step}. Distortion ${short(figures.distortion)}, perplexity ${short(figures.perplexity, 2)}, ${figures.used} of ${figures.counts.length} codes in use.`;
     }, 400);
   }
@@ -1648,15 +1789,18 @@ function render({ model, el }) {
     numbers.distortion.textContent = short(figures.distortion, 4);
     numbers.perplexity.textContent = `${short(figures.perplexity, 2)} of ${K}`;
     numbers.used.textContent = `${figures.used} of ${K}`;
+    const batch = Math.min(scene.settings.batch_size, scene.latents.length / 2) || scene.latents.length / 2;
+    markNote.hidden = scene.settings.method !== "ema" || !controls.includes("counts");
+    markNote.textContent = `Bar: how many of all ${scene.latents.length / 2} latents choose it now. Dark mark: its moving count, of ${batch} in a step${batch === scene.latents.length / 2 ? "" : `, drawn ${rounded(wholes(), 1)} times as high`}.`;
     numbers.reconstruction.textContent = short(figures.reconstruction, 4);
     stepNumber.textContent = `step ${scene.step}`;
     const controlled = [scene.settings, past.length > 0, future.length > 0, scene.latents.length > 0];
     if (controlled.some((value, i) => value !== updated[i])) updates.forEach((update) => update());
     updated = controlled;
     const pushes = pushed();
-    tiles.reconstruction.hidden = !pushes && !(scene.settings.method === "gradient" && scene.settings.encoder_moves);
-    const arrows = [pushes && "decoder", show.includes("straight_through") && "straight_through", show.includes("rotation") && "rotation", ...(show.includes("losses") ? ["codebook", "commitment"] : [])].filter(Boolean); // prettier-ignore
-    const key = arrows.join() + look?.dark + scene.settings.commitment_weight;
+    tiles.reconstruction.hidden = !pushes && !(scene.settings.method === "gradient" && controls.includes("update"));
+    const arrows = [pushes && "decoder", (show.includes("straight_through") || nudged()) && "straight_through", show.includes("rotation") && "rotation", ...(show.includes("losses") ? ["codebook", "commitment"] : [])].filter(Boolean); // prettier-ignore
+    const key = arrows.join() + nudged() + scene.settings.target.length + look?.dark + scene.settings.commitment_weight;
     if (legend.dataset.key !== key && look) {
       legend.dataset.key = key;
       legend.replaceChildren(...arrows.map((name) => {
@@ -1664,8 +1808,10 @@ function render({ model, el }) {
         sign.style.color = arrowColour(look, name);
         return make("li", {}, sign, name === "commitment" ? `${ARROWS[name].text}, times β = ${scene.settings.commitment_weight}` : ARROWS[name].text);
       })); // prettier-ignore
+      if (nudged() && !scene.settings.target.length) legend.append(make("li", {}, make("span", { "aria-hidden": "true" }, "✕"), worded("where a latent began")));
     }
     legend.hidden = !arrows.length;
+    nameSoon();
     stale = true;
   }
 
@@ -1699,9 +1845,7 @@ function render({ model, el }) {
     const settled = ["latents", "codebook", "clusterSize", "embedSum"].every(same) && next.step === scene.step;
     if (settled && JSON.stringify(next.settings) === JSON.stringify(scene.settings)) return;
     remember();
-    const [left, bottom, right, top] = boxOf(view);
     put({ ...next, history: scene.history, trail: [] }, { glide: true });
-    const outside = (points) => points.some((value, i) => (i % 2 ? value < bottom || value > top : value < left || value > right));
     if (outside(scene.codebook) || outside(scene.latents)) fit(scene);
     announce();
   }
@@ -1783,13 +1927,13 @@ function render({ model, el }) {
   darkness.addEventListener("change", themed);
   model.on("change", onChange);
   window.addEventListener("hashchange", read);
-  caption.textContent = model.get("caption") || captionFor({}, figures, figures, scene, controls);
+  caption.textContent = model.get("caption") || worded(captionFor({}, figures, figures, scene, controls));
   if (onPage) queueMicrotask(read); // by then the root stands in the page, among its like
 
   return () => {
     play(false);
     cancelAnimationFrame(frame);
-    [writing, published, announcing].forEach(clearTimeout);
+    [writing, published, announcing, naming].forEach(clearTimeout);
     sizing.disconnect();
     theming.disconnect();
     darkness.removeEventListener("change", themed);

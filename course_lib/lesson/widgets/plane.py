@@ -52,6 +52,7 @@ class Plane(Widget):
     - `target`: [x, y], where the decoder would like every q to be, or [] for where each latent was at first.
     - `show`: what is drawn (`LAYERS`). `controls`: what can be set and seen beside the picture (`CONTROLS`).
     - `latent`: the one that is picked at first. `caption`: a text in place of the widget's own.
+    - `words`: what the lesson calls things, as {"latent": "marble", "code": "bucket"}.
 
     In a notebook all of it works both ways: `plane.codebook = tensor` moves the codes, and after a drag
     `plane.tensor("codebook")` gives them back.
@@ -84,6 +85,7 @@ class Plane(Widget):
     controls = Names(CONTROLS, CONTROLS).tag(sync=True)
     latent = traitlets.Int(0, min=0).tag(sync=True)
     caption = traitlets.Unicode("").tag(sync=True)
+    words = traitlets.Dict(traitlets.Unicode(), help="what the lesson calls a latent, a code").tag(sync=True)
 
     def __init__(self, latents: Tensor | None = None, codebook: Tensor | None = None, **traits):
         self._by_hand = False
