@@ -250,6 +250,10 @@ def test_a_colour_says_where_the_ink_of_a_code_lies(trained, monkeypatch):
     assert found[4].lower() == grid.SIDES["all over"].lower()
 
 
+def test_a_model_in_training_has_colours():
+    assert len(grid.code_colours(ResNetVQVAE(quantize.VectorQuantizer(4, 8), in_channels=1))) == 8
+
+
 def test_on_photographs_a_code_has_the_colour_of_what_it_draws(monkeypatch):
     monkeypatch.setattr(grid, "_looks", lambda model: torch.tensor([[1, 0, 0], [0, 0.2, 1]])[:, :, None, None])
     assert grid.code_colours(None) == ["#ff0000", "#0033ff"]

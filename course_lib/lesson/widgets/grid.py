@@ -274,7 +274,7 @@ def code_colours(model: ConvVQVAE) -> list[str]:
     With three channels a code has the mean colour of what it draws. In greys, the hue says where in its square the ink
     lies (`SIDES`), and the brightness how much there is: what draws nothing is as dark as night.
     """
-    looks = _looks(model)  # (K, C, h, w)
+    looks = _looks(model).detach()  # (K, C, h, w)
     if looks.shape[1] == 3:
         return [to_hex(mean) for mean in looks.mean((2, 3)).tolist()]
     ink = looks[:, 0] - looks.amin()  # (K, h, w)
