@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 import vector_quantize_pytorch
 from axe_playwright_python.sync_playwright import Axe
+from matplotlib.colors import to_rgb
 from py_mini_racer import MiniRacer
 from safetensors.torch import load, save
 
@@ -232,6 +233,30 @@ def test_look_alikes_lie_side_by_side():
     values = torch.tensor([0.1, 0.9, 0.2, 0.8, 0.5])
     order = grid._alike(values[:, None, None, None].expand(-1, 1, 4, 4))
     assert order in ([1, 3, 4, 2, 0], [1, 3, 4, 0, 2])
+
+
+def test_a_colour_says_where_the_ink_of_a_code_lies(trained, monkeypatch):
+    looks = torch.zeros(7, 1, 4, 4)
+    looks[0, :, :2], looks[1, :, :, 2:], looks[2, :, 2:], looks[3, :, :, :2], looks[4] = 1, 1, 1, 1, 1
+    looks[5, :, :2] = 0.2
+    monkeypatch.setattr(grid, "_looks", lambda model: looks)
+    found = grid.code_colours(trained)
+    hues = torch.tensor([to_rgb(colour) for colour in grid.SIDES.values()])
+    night = torch.tensor(to_rgb(found[6])).float()  # no ink
+    colours = torch.tensor([to_rgb(colour) for colour in found[:6]])
+    near = torch.cosine_similarity((colours - night)[:, None], (hues - night)[None], dim=2)
+    assert near.argmax(1).tolist() == [0, 1, 2, 3, 4, 0]
+    assert (colours[5] - night).norm() < (colours[0] - night).norm() < (hues[0] - night).norm()
+    assert found[4].lower() == grid.SIDES["all over"].lower()
+
+
+def test_a_model_in_training_has_colours():
+    assert len(grid.code_colours(ResNetVQVAE(quantize.VectorQuantizer(4, 8), in_channels=1))) == 8
+
+
+def test_on_photographs_a_code_has_the_colour_of_what_it_draws(monkeypatch):
+    monkeypatch.setattr(grid, "_looks", lambda model: torch.tensor([[1, 0, 0], [0, 0.2, 1]])[:, :, None, None])
+    assert grid.code_colours(None) == ["#ff0000", "#0033ff"]
 
 
 # ---- the drawing, without a browser ----

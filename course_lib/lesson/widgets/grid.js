@@ -398,7 +398,7 @@ function render({ model, el }) {
           ? [element("div", { class: "vq-grid-seen" }, element("div", {}, seen, frameSeen), "What the model sees: scaled, centred as in MNIST")]
           : []),
       ),
-      panel("codes", `Its ${places} codes`, board, row(...tools), row(undo, redo, reset, random)),
+      panel("codes", `Its ${places} codes`, board, row(...tools), row(undo, redo, reset, random), legend()),
       panel(
         "drawn", heading, element("div", { class: "vq-grid-picture" }, picture, heat, frameDrawn), compare,
         element("dl", {}, ...Object.entries(figures).map(([name, node]) => element("div", { title: FIGURES[name] ?? "Places that hold another code than the encoder gave" }, element("dt", {}, name), node))),
@@ -416,6 +416,17 @@ function render({ model, el }) {
     resting = mouse === `${screenX} ${screenY}`;
     mouse = `${screenX} ${screenY}`;
   }, true);
+
+  /** What the colours of the codes say. */
+  function legend() {
+    const swatches = Object.entries(model.get("hues") ?? {}).map(([side, colour]) => {
+      const swatch = element("i");
+      swatch.style.background = colour;
+      return element("span", {}, swatch, side);
+    });
+    const said = drawable ? (swatches.length ? "Colour: where the ink of a code lies. Dark: no ink." : "") : "Colour: what the code paints, on average.";
+    return element("p", { class: "vq-grid-hues" }, said, ...swatches);
+  }
 
   // ---- work: once a frame, and only where something changed ----
   const stale = { image: true, codes: true, view: true };

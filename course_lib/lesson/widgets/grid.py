@@ -25,6 +25,9 @@ VARIANCE = {1: 0.0949, 3: 0.0633}  # of the training images of MNIST and CIFAR-1
 PLACES = 32  # at most so many rows and columns: more cannot be pointed at
 SORTED = 2048  # beyond so many codes, sorting them takes longer than a learner would wait
 NIGHT = np.array(to_rgb("#27313b"))  # the colour of a code that draws nothing
+SIDES = dict(zip(("top", "right", "bottom", "left", "all over"), (CODE_COLOURS[code] for code in (4, 1, 2, 3, 6))))
+FAINT = 0.05  # so little ink, as a share of the most, is none
+CENTRED = 0.12  # ink whose centre is nearer to the middle, as a share of half the square, lies all over it
 OWN = "own"  # no stored model has this name, so that a page shows the still picture
 
 
@@ -72,6 +75,7 @@ class Grid(Widget):
     codes = Codes(help="H' rows of W' codes").tag(sync=True)
     order = traitlets.List(traitlets.Int(), help="all codes, so that neighbours look alike").tag(sync=True)
     colours = traitlets.List(traitlets.Unicode(), help="of code 0, 1, ...").tag(sync=True)
+    hues = traitlets.Dict(help="in greys: where the ink of a code lies -> the hue that says so").tag(sync=True)
     variance = traitlets.Float(help="of the data").tag(sync=True)
 
     def __init__(
@@ -98,8 +102,7 @@ class Grid(Widget):
         image = image or 0
         if not 0 <= image < len(images):
             raise ValueError(f"image is {image}; wanted 0 to {len(images) - 1}, as there are {len(images)} images")
-        looks = _looks(self._model)
-        order = _alike(looks)
+        order = _alike(_looks(self._model))
         self.stored = (network,)
         super().__init__(
             network=network,
@@ -110,7 +113,8 @@ class Grid(Widget):
             pixels=_text(images[image]),
             codes=_encode(self._model, images[image]) if codes is None else codes,
             order=order,
-            colours=_colours(looks, order),
+            colours=code_colours(self._model),
+            hues=SIDES if channels == 1 else {},
             variance=VARIANCE[channels] if variance is None else float(variance),
         )
 
@@ -264,21 +268,25 @@ def _alike(looks: Tensor) -> list[int]:
     return (order if light_first else order[::-1]).tolist()
 
 
-def _colours(looks: Tensor, order: list[int]) -> list[str]:
-    """A colour for each code: its own on photographs; in greys one of the course's, the brighter the more ink it has.
+def code_colours(model: ConvVQVAE) -> list[str]:
+    """K colours, "#rrggbb", code 0 first, which show what each code of an image model draws.
 
-    Most codes of handwriting draw nothing. So that they do not use up the colours, these go by shares of the ink.
+    With three channels a code has the mean colour of what it draws. In greys, the hue says where in its square the ink
+    lies (`SIDES`), and the brightness how much there is: what draws nothing is as dark as night.
     """
-    means = looks.mean((2, 3))  # (K, C)
-    if means.shape[1] == 3:
-        return [to_hex(mean) for mean in means.tolist()]
-    ink = means[order, 0].numpy() - means.min().item()  # (K,), in the palette's order; the darkest has none
-    ink /= max(ink.max(), 1e-6)
-    hues = np.array([to_rgb(colour) for colour in CODE_COLOURS[:-1]])  # the last is grey
-    shares = ink.cumsum() / max(ink.sum(), 1e-6)
-    hue = hues[np.minimum(shares * len(hues), len(hues) - 1).astype(int)]  # (K, 3)
-    colours = NIGHT + (hue - NIGHT) * ink[:, None] ** 0.7
-    return [to_hex(colours[place]) for place in np.argsort(order)]
+    looks = _looks(model).detach()  # (K, C, h, w)
+    if looks.shape[1] == 3:
+        return [to_hex(mean) for mean in looks.mean((2, 3)).tolist()]
+    ink = looks[:, 0] - looks.amin()  # (K, h, w)
+    amount = ink.mean((1, 2)) / ink.mean((1, 2)).max().clamp(min=1e-6)  # (K,) in [0, 1]
+    mass = ink.sum((1, 2)).clamp(min=1e-6)
+    down, right = (torch.linspace(-1, 1, size) for size in ink.shape[1:])
+    y, x = (ink.sum(2) @ down / mass, ink.sum(1) @ right / mass)  # (K,) each: the centre of the ink, in [-1, 1]
+    sides = torch.where(y.abs() >= x.abs(), torch.where(y < 0, 0, 2), torch.where(x < 0, 3, 1))
+    sides = torch.where(torch.maximum(x.abs(), y.abs()) < CENTRED, 4, sides)
+    hues = np.array([to_rgb(colour) for colour in SIDES.values()])[sides]  # (K, 3)
+    light = ((amount - FAINT) / (1 - FAINT)).clamp(min=0).sqrt().numpy()[:, None]
+    return [to_hex(colour) for colour in NIGHT + (hues - NIGHT) * light]
 
 
 def _text(pixels: Tensor) -> str:
