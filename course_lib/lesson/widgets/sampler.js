@@ -656,7 +656,7 @@ function render({ model, el }) {
     root.dataset.belief = JSON.stringify(Array.from(chances, (p) => Number(p.toFixed(4))));
     readUpTo = drawn.length;
     const likely = [...classes].sort((a, b) => chances[b] - chances[a]).filter((label, i) => !i || chances[label] > 0.1);
-    const found = likely.slice(0, 3).map((label) => `${label} (${percent(Math.min(0.999, chances[label]))})`).join(" or ");
+    const found = likely.slice(0, 3).map((label) => `${label}\u00a0(${percent(Math.min(0.999, chances[label])).replaceAll(" ", "\u00a0")})`).join(" or ");
     belief.lastChild.textContent = drawn.length
       ? `By Bayes, if it is a ${kind} at all: ${found}.`
       : `Which ${kind} do the codes speak for? Nothing is drawn yet.`;
@@ -734,11 +734,12 @@ function render({ model, el }) {
     past.push({ drawn: state.drawn, given: state.given, seed: state.seed });
   }
 
-  /** A full grid is kept among the samples, once: in the row that is told, or after others of its temperature. */
-  function kept(drawn, { label, temperature, seed, given } = state, row = rowFor(temperature)) {
+  /** A full grid is kept among the samples: in the row that is told, or once, after others of its temperature. */
+  function kept(drawn, { label, temperature, seed, given } = state, row = null) {
     const codes = inRows(drawn);
-    if (state.samples.some((sample) => JSON.stringify(sample.codes) === JSON.stringify(codes) && sample.label === label))
-      return state.samples;
+    const same = (sample) => JSON.stringify(sample.codes) === JSON.stringify(codes) && sample.label === label;
+    if (row === null && state.samples.some(same)) return state.samples;
+    row ??= rowFor(temperature);
     const bits = total(core.costs(prior, memoryFor(label), drawn));
     return [...state.samples, { codes, label, temperature, seed, given, bits: Number(bits.toFixed(2)), row }].filter(
       (sample) => (sample.row ?? 0) > row - ROWS,
