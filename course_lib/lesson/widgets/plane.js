@@ -807,8 +807,8 @@ function drawBadge(context, look, text, left, middle) {
 
 const PIN = [19, -16]; // the star stands on a stem beside its place, so that it hides no code and can be taken hold of
 
-/** The one target of all latents, as a star; or where each of `chosen` began, as a small cross. */
-function drawTargets(context, view, look, scene, chosen, size = 5) {
+/** The one target of all latents, as a star; or where each of `chosen` began, as a small cross; `head`: without the star's stem. */
+function drawTargets(context, view, look, scene, chosen, size = 5, head = false) {
   const { target } = scene.settings;
   context.fillStyle = context.strokeStyle = look.ink;
   if (target.length) {
@@ -816,11 +816,10 @@ function drawTargets(context, view, look, scene, chosen, size = 5) {
     const [a, b] = [c + PIN[0], d + PIN[1]];
     context.lineWidth = 2;
     context.beginPath();
-    context.moveTo(c + PIN[0] / 2, d + PIN[1] / 2);
+    context.moveTo(c, d);
     context.lineTo(a, b);
-    context.moveTo(c + 3, d);
-    context.arc(c, d, 3, 0, TAU);
-    context.stroke();
+    context.arc(c, d, 2, 0, TAU);
+    if (!head) context.stroke();
     context.beginPath();
     for (let i = 0; i < 10; i++) {
       const radius = i % 2 ? 5.5 : 12.5;
@@ -1219,12 +1218,13 @@ function render({ model, el }) {
       if (others.length) drawTargets(context, view, look, scene, others, 3);
       drawPushes(context, view, look, scene, shown, codes, others, true);
       context.globalAlpha = 1;
+      drawTargets(context, view, look, scene, chosen);
       drawPushes(context, view, look, scene, shown, codes, chosen);
     }
     for (const n of chosen) drawPicked(context, n, codes[n], now);
     const chosenCode = (item) => (item?.kind === "code" ? item.index : -1);
     drawCodes(context, view, look, shown.codebook, grey, chosenCode(selected), chosenCode(hovered));
-    if (pushes) drawTargets(context, view, look, scene, chosen); // on top: the star is never hidden
+    if (pushes) drawTargets(context, view, look, scene, chosen, 5, true); // on top: the star is never hidden
     const named = drag ?? hovered;
     if (named?.kind === "code")
       drawLabel(context, view, look, worded(`code ${named.index}: ${howMany(figures.counts[named.index])}`), place(named));
