@@ -1005,7 +1005,7 @@ function captionFor(event, before, after, { settings, step, codebook, trail }, c
   if (event.kind === "method") return "k-means: each step puts every code at the mean of its latents. Does it always end in the same place?";
   if (settings.show.includes("straight_through") || settings.show.includes("rotation"))
     return "Drag a latent (a dot) over a border and watch its line: when does the decoder notice? The star can be dragged too.";
-  return stepping ? "Drag a code (a numbered square) and watch its cell, the bars and the numbers. Then press Step." : "Drag a code (a numbered square): its cell, the bars and the numbers follow.";
+  return stepping ? "Drag a code (a numbered square) and watch its cell and the numbers. Then press Step." : "Drag a code (a numbered square): its cell and the numbers follow.";
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
