@@ -765,6 +765,9 @@ function drawCodes(context, view, look, codebook, dead, selected, hovered) {
   context.textAlign = "center";
   context.textBaseline = "middle";
   context.lineWidth = 2;
+  const spot = (k) => `${codebook[2 * k]},${codebook[2 * k + 1]}`;
+  const sharing = new Map(); // how many codes lie in a place
+  for (let k = 0; k < K; k++) sharing.set(spot(k), (sharing.get(spot(k)) ?? 0) + 1);
   const order = Array.from({ length: K }, (_, k) => k).sort((a, b) => (a === selected) - (b === selected));
   for (const k of order) {
     const [a, b] = toPixel(view, codebook[2 * k], codebook[2 * k + 1]);
@@ -788,7 +791,7 @@ function drawCodes(context, view, look, codebook, dead, selected, hovered) {
     context.font = `600 ${K <= 36 ? 12 : 10}px system-ui, sans-serif`;
     context.fillStyle = dead[k] ? look.quiet : look.codes[k].text;
     context.fillText(k, a, b + 0.5);
-    const together = codesAt(codebook, k).length;
+    const together = sharing.get(spot(k));
     if (together > 1) drawBadge(context, look, `${together} codes`, a + half - 2, b + half + 6);
   }
 }
