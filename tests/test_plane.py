@@ -492,6 +492,148 @@ def test_a_lesson_shows_what_it_teaches(visit, given):
         assert "#" not in page.url  # without `share`, the address stays
 
 
+def caption(page):
+    return page.locator(".vq-caption").inner_text()
+
+
+def marble(codebook, **settings):
+    """One latent that the decoder pushes towards (2, 1), and nothing holds."""
+    fixed = {"method": "gradient", "methods": ["gradient"], "learning_rate": 0.5, "commitment_weight": 0.0}
+    moves = {"target": [2.0, 1.0], "codes_move": False, "encoder_moves": True, "show": ["cells", "straight_through"]}
+    return Plane(torch.tensor([[0.2, -0.4]]), torch.tensor(codebook), **fixed | moves | settings)
+
+
+def test_the_star_wins_over_the_code_beneath_it_and_comes_back(visit):
+    with visit(widgets.page(marble([[0.0, 0.0], [2.0, 1.0]]))) as page:
+        start, before = handle(page, "target", 0), handle(page, "code", 1)
+        loss = figures(page)["reconstruction"]
+        drag(page, start, (-80, 60))
+        assert handle(page, "target", 0) == pytest.approx((start[0] - 80, start[1] + 60), abs=2)
+        assert handle(page, "code", 1) == before and figures(page)["reconstruction"] != loss
+        box = page.get_by_label("one target for all")
+        box.uncheck()
+        assert page.locator('.vq-proxies button[data-kind="target"]').count() == 0
+        box.check()
+        star, code = handle(page, "target", 0), handle(page, "code", 1)
+        assert star[1] - code[1] == start[1] - before[1] and figures(page)["reconstruction"] == loss
+
+
+def test_what_flies_away_leaves_the_picture(visit):
+    with visit(widgets.page(marble([[0.0, 0.0]], words={"latent": "marble", "code": "bucket"}))) as page:
+        start = handle(page, "code", 0)
+        press(page, "Play")
+        page.wait_for_function("document.querySelector('.vq-caption').textContent.includes('left the picture')")
+        assert caption(page).startswith("The marble has left") and page.get_by_role("button", name="Play").count() == 1
+        stopped = figures(page)["step"]
+        x, _ = handle(page, "code", 0)
+        press(page, "Step", 20)
+        assert figures(page)["step"] == stopped + 20 and handle(page, "code", 0)[0] == x  # the view stays
+        press(page, "Start again")
+        assert handle(page, "code", 0) == start and figures(page)["step"] == 0
+
+
+def test_steps_that_overshoot_stop_the_play(visit, given):
+    plane = Plane(given[0], given[1][:1], method="gradient", learning_rate=4.0)
+    with visit(widgets.page(plane)) as page:
+        press(page, "Play")
+        page.wait_for_function(
+            "document.querySelector('.vq-caption').textContent.includes('learning rate is too large')"
+        )
+        assert page.get_by_role("button", name="Play").count() == 1 and figures(page)["distortion"] > 1000
+        press(page, "Step", 4)
+        assert "e" in page.locator(".vq-tile .vq-figure").first.inner_text()
+
+
+def test_a_code_snaps_onto_another(visit, given):
+    with visit(widgets.page(Plane(*given))) as page:
+        start, end = handle(page, "code", 4), handle(page, "code", 1)
+        drag(page, start, (end[0] + 4 - start[0], end[1] - 3 - start[1]))
+        _, tensors, _ = program(page)
+        assert torch.equal(tensors["codebook"][4], tensors["codebook"][1])
+        assert "the lowest index, 1, takes all" in caption(page) and "4 is left with none" in caption(page)
+        drag(page, handle(page, "code", 4), (50, 50))  # the one just laid there is taken up again
+        _, tensors, _ = program(page)
+        assert not torch.equal(tensors["codebook"][4], tensors["codebook"][1])
+        torch.testing.assert_close(tensors["codebook"][1], given[1][1].double(), atol=1e-6, rtol=0)
+
+
+def test_a_latent_tells_every_border_it_crossed(visit):
+    plane = Plane(torch.tensor([[-0.9, 0.4]]), torch.tensor([[-1.0, 0.0], [0.0, 0.0], [1.0, 0.0]]))
+    with visit(widgets.page(plane)) as page:
+        start, far = handle(page, "latent", 0), handle(page, "code", 2)
+        page.mouse.move(*start)
+        page.mouse.down()
+        page.mouse.move(far[0], start[1])  # in one jump
+        page.mouse.up()
+        assert "crossed 2 borders" in caption(page) and "from code 0 to code 1 to code 2" in caption(page)
+
+
+def test_start_again_keeps_the_settings_and_reset_all_does_not(visit, given):
+    with visit(widgets.page(Plane(*given, method="ema"))) as page:
+        first = figures(page)
+        page.get_by_label("restart after each step").check()
+        press(page, "Step", 3)
+        press(page, "Start again")
+        assert figures(page) == first and "back where they began" in caption(page) and "N(0, 1)" not in caption(page)
+        assert page.get_by_label("restart after each step").is_checked()
+        press(page, "Step", 2)
+        press(page, "Reset all")
+        assert figures(page) == first and not page.get_by_label("restart after each step").is_checked()
+
+
+def test_the_decoders_push_is_seen_where_the_encoder_moves(visit, given):
+    with visit(widgets.page(Plane(*given, method="gradient", show=["losses"]))) as page:
+        assert page.locator(".vq-legend li").count() == 2
+        tiles = page.locator(".vq-tile:visible").count()
+        page.get_by_label("encoder moves too").check()
+        legend = page.locator(".vq-legend").inner_text()
+        assert "decoder's push" in legend and "where a latent began" in legend
+        assert page.locator(".vq-tile:visible").count() == tiles  # no jump of the layout
+
+
+def test_it_says_when_the_codes_have_come_to_rest(visit, given):
+    with visit(widgets.page(Plane(*given, method="ema", decay=0.5)), reduced_motion="reduce") as page:
+        press(page, "Step", 5)
+        assert "come to rest" not in caption(page)
+        press(page, "Step", 45)
+        assert "come to rest" in caption(page)
+
+
+def test_a_change_of_settings_plays_on_and_names_follow(visit, given):
+    with visit(widgets.page(Plane(*given, method="ema"))) as page:
+        press(page, "Play")
+        page.locator("select:has(option[value=uniform])").select_option("uniform")
+        page.wait_for_function("document.querySelector('.vq-plane').dataset.step > 4")
+        code = page.locator('.vq-proxies button[data-kind="code"]').first
+        early = code.get_attribute("aria-label")
+        page.locator("select:has(option[value=uniform])").select_option("normal")
+        page.wait_for_timeout(500)
+        assert page.get_by_role("button", name="Pause").count() == 1 and code.get_attribute("aria-label") != early
+
+
+def test_only_what_works_is_explained_and_offered(visit):
+    with visit(widgets.page(marble([[0.0, 0.0]], controls=["show"]))) as page:
+        assert page.get_by_label("lines to codes").count() == 0 or not page.get_by_label("lines to codes").is_visible()
+        assert not page.get_by_label("who moves whom").is_visible()
+        keys = page.locator(".vq-keys").last.text_content()
+        assert "arrow keys" in keys and "plays" not in keys and "Delete" not in keys
+        page.get_by_text("What the numbers mean").click()
+        assert page.locator("dt").all_inner_texts()[:2] == ["latent", "code"]
+
+
+def test_no_code_looks_dead_that_is_not(visit):
+    codebook = torch.tensor([[k - 3.5, 0.0] for k in range(8)])
+    plane = Plane(codebook, codebook, show=[])
+    with visit(widgets.page(plane)) as page:
+        box = page.locator(".vq-stage canvas").bounding_box()
+        x, y = handle(page, "code", 7)
+        red, green, blue, _ = page.locator(".vq-stage canvas").evaluate(
+            "(canvas, [x, y]) => [...canvas.getContext('2d').getImageData(x, y, 1, 1).data]",
+            [round(x - box["x"] - 8), round(y - box["y"] - 5)],
+        )
+        assert max(red, green, blue) - min(red, green, blue) > 40
+
+
 def ground(page):
     """The colour of a corner of the picture."""
     return page.locator(".vq-stage canvas").evaluate(

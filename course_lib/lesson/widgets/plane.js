@@ -765,6 +765,9 @@ function drawCodes(context, view, look, codebook, dead, selected, hovered) {
   context.textAlign = "center";
   context.textBaseline = "middle";
   context.lineWidth = 2;
+  const spot = (k) => `${codebook[2 * k]},${codebook[2 * k + 1]}`;
+  const sharing = new Map(); // how many codes lie in a place
+  for (let k = 0; k < K; k++) sharing.set(spot(k), (sharing.get(spot(k)) ?? 0) + 1);
   const order = Array.from({ length: K }, (_, k) => k).sort((a, b) => (a === selected) - (b === selected));
   for (const k of order) {
     const [a, b] = toPixel(view, codebook[2 * k], codebook[2 * k + 1]);
@@ -788,7 +791,7 @@ function drawCodes(context, view, look, codebook, dead, selected, hovered) {
     context.font = `600 ${K <= 36 ? 12 : 10}px system-ui, sans-serif`;
     context.fillStyle = dead[k] ? look.quiet : look.codes[k].text;
     context.fillText(k, a, b + 0.5);
-    const together = codesAt(codebook, k).length;
+    const together = sharing.get(spot(k));
     if (together > 1) drawBadge(context, look, `${together} codes`, a + half - 2, b + half + 6);
   }
 }
@@ -807,8 +810,8 @@ function drawBadge(context, look, text, left, middle) {
 
 const PIN = [19, -16]; // the star stands on a stem beside its place, so that it hides no code and can be taken hold of
 
-/** The one target of all latents, as a star; or where each of `chosen` began, as a small cross. */
-function drawTargets(context, view, look, scene, chosen, size = 5) {
+/** The one target of all latents, as a star; or where each of `chosen` began, as a small cross; `head`: without the star's stem. */
+function drawTargets(context, view, look, scene, chosen, size = 5, head = false) {
   const { target } = scene.settings;
   context.fillStyle = context.strokeStyle = look.ink;
   if (target.length) {
@@ -816,11 +819,10 @@ function drawTargets(context, view, look, scene, chosen, size = 5) {
     const [a, b] = [c + PIN[0], d + PIN[1]];
     context.lineWidth = 2;
     context.beginPath();
-    context.moveTo(c + PIN[0] / 2, d + PIN[1] / 2);
+    context.moveTo(c, d);
     context.lineTo(a, b);
-    context.moveTo(c + 3, d);
-    context.arc(c, d, 3, 0, TAU);
-    context.stroke();
+    context.arc(c, d, 2, 0, TAU);
+    if (!head) context.stroke();
     context.beginPath();
     for (let i = 0; i < 10; i++) {
       const radius = i % 2 ? 5.5 : 12.5;
@@ -1006,7 +1008,7 @@ function captionFor(event, before, after, { settings, step, codebook, trail }, c
   if (event.kind === "method") return "k-means: each step puts every code at the mean of its latents. Does it always end in the same place?";
   if (settings.show.includes("straight_through") || settings.show.includes("rotation"))
     return "Drag a latent (a dot) over a border and watch its line: when does the decoder notice? The star can be dragged too.";
-  return stepping ? "Drag a code (a numbered square) and watch its cell, the bars and the numbers. Then press Step." : "Drag a code (a numbered square): its cell, the bars and the numbers follow.";
+  return stepping ? "Drag a code (a numbered square) and watch its cell and the numbers. Then press Step." : "Drag a code (a numbered square): its cell and the numbers follow.";
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -1219,12 +1221,13 @@ function render({ model, el }) {
       if (others.length) drawTargets(context, view, look, scene, others, 3);
       drawPushes(context, view, look, scene, shown, codes, others, true);
       context.globalAlpha = 1;
+      drawTargets(context, view, look, scene, chosen);
       drawPushes(context, view, look, scene, shown, codes, chosen);
     }
     for (const n of chosen) drawPicked(context, n, codes[n], now);
     const chosenCode = (item) => (item?.kind === "code" ? item.index : -1);
     drawCodes(context, view, look, shown.codebook, grey, chosenCode(selected), chosenCode(hovered));
-    if (pushes) drawTargets(context, view, look, scene, chosen); // on top: the star is never hidden
+    if (pushes) drawTargets(context, view, look, scene, chosen, 5, true); // on top: the star is never hidden
     const named = drag ?? hovered;
     if (named?.kind === "code")
       drawLabel(context, view, look, worded(`code ${named.index}: ${howMany(figures.counts[named.index])}`), place(named));
