@@ -797,6 +797,7 @@ def test_the_stored_prior_writes_digits(visit):
         right = 0
         for digit in range(10):
             hand.root.locator(".vq-strip button").nth(digit).click()
+            page.wait_for_timeout(300)  # the sample looked at before is forgotten
             hand.until("root.dataset.place === '49' && root.dataset.belief")
             if max(hand.belief) > 0.99:
                 assert "(>\xa099\xa0%)" in hand.root.locator(".vq-belief").inner_text()
