@@ -1003,7 +1003,7 @@ function captionFor(event, before, after, { settings, step, codebook, trail }, c
     return "The codes start at random from N(0, 1). Which of them will end without latents? Guess, then press Play.";
   }
   if (event.kind === "undo") return `Back at step ${step}. The distortion is ${short(after.distortion)}.`;
-  if (event.kind === "method" && settings.method === "ema") return "EMA: moving averages of counts and sums, one divided by the other. The dark mark on each bar is the moving count.";
+  if (event.kind === "method" && settings.method === "ema") return "EMA: moving averages of counts and sums, one divided by the other. The line across each bar is the moving count.";
   if (event.kind === "method" && settings.method === "gradient") return "Gradient: codes walk down the codebook loss. Switch on “encoder moves” and see who moves whom.";
   if (event.kind === "method") return "k-means: each step puts every code at the mean of its latents. Does it always end in the same place?";
   if (settings.show.includes("straight_through") || settings.show.includes("rotation"))
@@ -1794,7 +1794,7 @@ function render({ model, el }) {
     numbers.used.textContent = `${figures.used} of ${K}`;
     const batch = Math.min(scene.settings.batch_size, scene.latents.length / 2) || scene.latents.length / 2;
     markNote.hidden = scene.settings.method !== "ema" || !controls.includes("counts");
-    markNote.textContent = `Bar: how many of all ${scene.latents.length / 2} latents choose it now. Dark mark: its moving count, of ${batch} in a step${batch === scene.latents.length / 2 ? "" : `, drawn ${rounded(wholes(), 1)} times as high`}.`;
+    markNote.textContent = `Bar: how many of all ${scene.latents.length / 2} latents choose it now. Line across it: its moving count, of ${batch} in a step${batch === scene.latents.length / 2 ? "" : `, drawn ${rounded(wholes(), 1)} times as high`}.`;
     numbers.reconstruction.textContent = short(figures.reconstruction, 4);
     stepNumber.textContent = `step ${scene.step}`;
     const controlled = [scene.settings, past.length > 0, future.length > 0, scene.latents.length > 0];

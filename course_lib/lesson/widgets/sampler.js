@@ -541,7 +541,10 @@ function render({ model, el }) {
     const order = Array.from(learnt.keys()).sort((a, b) => learnt[b] - learnt[a] || a - b);
     const rest = order.slice(TOP);
     const place = Math.min(state.drawn.length + 1, places);
-    question.textContent = `Place ${place} of ${places}: ${done ? "that was the last" : "which code comes next?"}`;
+    const asked = `Place ${place} of ${places}: ${done ? "that was the last" : "which code comes next?"}`;
+    if (question.textContent !== asked) list.scrollTop = 0; // at a new place the likeliest are in sight again
+    question.textContent = asked;
+    list.classList.toggle("vq-all", view.all);
     options.forEach((option, i) => {
       option.node.hidden = !view.all && i >= TOP;
       option.code = order[i];
