@@ -50,7 +50,10 @@ def lab(tmp_path_factory):
         yield address
     finally:
         server.terminate()
-        server.wait(30)
+        try:
+            server.wait(timeout=20)
+        except subprocess.TimeoutExpired:  # it waits for its kernels
+            server.kill()
 
 
 @pytest.fixture
@@ -93,6 +96,8 @@ def test_an_outcome_opens_when_its_cell_is_run(cells):
     found.page.locator('.jp-Notebook-ExecutionIndicator[data-status="idle"]').wait_for()  # the kernel is there
     found.page.get_by_role("menuitem", name="Run", exact=True).click()
     found.page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+    outcome(compared).wait_for(state="attached")
+    compared.scroll_into_view_if_needed()  # JupyterLab shows only the cells that are in sight
     outcome(compared).wait_for()
     said = compared.locator(".jp-OutputArea-output").first.inner_text()
     assert "differs" in said and "no guess" in said and "0 of 1 held." in said

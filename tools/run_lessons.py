@@ -138,7 +138,8 @@ def main(arguments: list[str] | None = None) -> int:
         environment["COURSE_OFFLINE"] = "1"  # kernels need not try the network again
     if options.to:
         options.to.mkdir(parents=True, exist_ok=True)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # being ended cleans up as Ctrl-C does
+    for ended in (signal.SIGINT, signal.SIGTERM):  # clean up alike, in the background too, where Ctrl-C is ignored
+        signal.signal(ended, signal.default_int_handler)
     start = time.perf_counter()
     try:
         failures = asyncio.run(run_all(options.notebooks, options.to, environment))
