@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 LESSON = Path(__file__).parent.parent / "notebooks" / "04_straight_through.ipynb"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture  # one for each test: a server opens again what was open
 def lab(tmp_path_factory):
     """The address of a JupyterLab with lesson 04's cells up to its first figure: open, and guessed."""
     folder = tmp_path_factory.mktemp("lab")
