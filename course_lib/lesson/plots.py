@@ -44,6 +44,8 @@ def show(figure: plt.Figure, alt: str) -> None:
     red, green, blue = (channel.tobytes() for channel in picture.split())
     if red == green == blue:
         picture = picture.convert("L")  # rows of digits take a third of the room so, to the same pixels
+    elif picture.getcolors(50_000) is None:  # rows of photographs: 256 colours look alike, in a third of the room
+        picture = picture.quantize(256)
     picture.save(buffer, "png", optimize=True)
     display(Image(buffer.getvalue(), format="png", alt=alt))
 
