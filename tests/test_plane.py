@@ -627,11 +627,15 @@ def test_no_code_looks_dead_that_is_not(visit):
     with visit(widgets.page(plane)) as page:
         box = page.locator(".vq-stage canvas").bounding_box()
         x, y = handle(page, "code", 7)
-        red, green, blue, _ = page.locator(".vq-stage canvas").evaluate(
-            "(canvas, [x, y]) => [...canvas.getContext('2d').getImageData(x, y, 1, 1).data]",
-            [round(x - box["x"] - 8), round(y - box["y"] - 5)],
+        place = [round(x - box["x"] - 8), round(y - box["y"] - 5)]
+        page.wait_for_function(  # white until the first frame is drawn
+            """([x, y]) => {
+                const canvas = document.querySelector('.vq-stage canvas');
+                const [red, green, blue] = canvas.getContext('2d').getImageData(x, y, 1, 1).data;
+                return Math.max(red, green, blue) - Math.min(red, green, blue) > 40;
+            }""",
+            arg=place,
         )
-        assert max(red, green, blue) - min(red, green, blue) > 40
 
 
 def ground(page):
