@@ -102,12 +102,14 @@ def test_every_answer_of_the_design_is_there():
 
 
 def test_untouched_stub_is_not_attempted(exercise):
-    stub = answers_in(PROJECT / "exercises" / f"{exercise.lesson}.ipynb")[exercise.name]
+    folder = "notebooks" if exercise.in_lesson else "exercises"
+    stub = answers_in(PROJECT / folder / f"{exercise.lesson}.ipynb")[exercise.name]
     assert {(verdict.status, verdict.score) for verdict in verdicts(exercise, stub)} == {("not attempted", 0)}
 
 
 def test_solution_is_right(exercise):
-    for verdict in verdicts(exercise, answers_in(PROJECT / exercise.solution)[exercise.name]):
+    answer = exercise.reference if exercise.in_lesson else answers_in(PROJECT / exercise.solution)[exercise.name]
+    for verdict in verdicts(exercise, answer):
         assert (verdict.status, verdict.score) == ("right", 1), verdict
 
 

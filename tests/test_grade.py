@@ -26,6 +26,7 @@ import pytest
 import torch
 
 from course_lib import quantize
+from course_lib.check.author import text_of
 from course_lib.check.exercises import EXERCISES
 from course_lib.check.judge import draw_calls, judge
 from course_lib.check.observe import observe
@@ -299,11 +300,25 @@ QUICK = [lesson for lesson in sorted({e.lesson for e in EXERCISES.values()}) if 
 def test_solutions_pass_and_stubs_are_blank(lesson, here):
     examiner = Examiner(EXERCISES, seed=3)
     exercise = tuple(submissions._code_cells((PROJECT / f"exercises/{lesson}.ipynb").read_bytes()))
-    for name in (name for name, e in EXERCISES.items() if e.lesson == lesson):
+    for name in (name for name, e in EXERCISES.items() if e.lesson == lesson and not e.in_lesson):
         finding = examiner.ask(solution_of(lesson), name, here)
         assert (finding.verdict, finding.score) == ("pass", 1), finding
         finding = examiner.ask(Notebook("untouched", lesson, exercise, "digest"), name, here)
         assert (finding.verdict, finding.score) == ("blank", 0), finding
+
+
+@pytest.mark.parametrize("exercise", [e for e in EXERCISES.values() if e.in_lesson], ids=lambda exercise: exercise.name)
+def test_what_is_written_within_a_lesson_can_be_graded(exercise, here):
+    cells = tuple(submissions._code_cells((PROJECT / f"notebooks/{exercise.lesson}.ipynb").read_bytes()))
+    examiner = Examiner(EXERCISES, seed=3)
+    finding = examiner.ask(Notebook("untouched", exercise.lesson, cells, "digest"), exercise.name, here)
+    assert (finding.verdict, finding.score) == ("blank", 0), finding
+    written = tuple(
+        cell | {"source": text_of(exercise.reference)} if f"answer:{exercise.name}" in cell["tags"] else cell
+        for cell in cells
+    )
+    finding = examiner.ask(Notebook("written", exercise.lesson, written, "digest"), exercise.name, here)
+    assert (finding.verdict, finding.score) == ("pass", 1), finding
 
 
 @pytest.mark.parametrize("name", ["straight_through", "nearest_codes", "ema_update", "look_up", "commitment_loss"])

@@ -1,6 +1,7 @@
 """What every lesson owes its reader, as far as a machine can see it. nbval runs the cells; this reads the files."""
 
 import ast
+import importlib.util
 import json
 import re
 import tomllib
@@ -9,10 +10,17 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from course_lib.check.author import program_of, text_of
+from course_lib.check.exercises import EXERCISES
 from course_lib.lesson.predict import MIME, STILL_OPEN, TEMPTING
 
+FIRST_DAY = "00"  # the last lesson that is written as the first day is
 FOLDER = Path(__file__).parent.parent / "notebooks"
 LESSONS = sorted(FOLDER.glob("[0-9][0-9]_*.ipynb"))
+
+spec = importlib.util.spec_from_file_location("exercises_tool", FOLDER.parent / "tools/exercises.py")
+exercises_tool = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(exercises_tool)
 
 
 @pytest.fixture(params=LESSONS, ids=lambda path: path.stem)
@@ -39,7 +47,9 @@ def test_the_lessons_are_those_of_the_syllabus_in_order():
     readme = (FOLDER.parent / "README.md").read_text(encoding="utf-8")
     syllabus = re.findall(r"^\| \d\d \| \[.+?\]\(notebooks/(\S+)\)", readme, flags=re.MULTILINE)
     assert [path.name for path in LESSONS] == syllabus
-    assert [name[:2] for name in syllabus] == [f"{n:02d}" for n in range(1, len(LESSONS) + 1)]
+    assert [name[:2] for name in syllabus] == [
+        f"{n:02d}" for n in range(int(syllabus[0][:2]), int(syllabus[-1][:2]) + 1)
+    ]
 
 
 def test_it_says_what_it_asks_of_the_reader(notebook):
@@ -52,13 +62,15 @@ def test_it_has_the_parts_of_every_lesson(path, notebook):
     text = prose(notebook)
     assert text.startswith(f"# {path.name[:2]} · ")
     assert "**After this lesson you can**" in text
+    assert text.count("<details>") == text.count("</details>")
+    assert "**Next:**" in text
+    if path.name[:2] == "00":  # nothing came before it, and it takes nothing apart
+        return
     (retrieval,) = [cell.source for cell in notebook.cells if "<details><summary>1. " in cell.source]
     assert retrieval.count("<details>") == retrieval.count("</details>") == 3
-    assert text.count("<details>") == text.count("</details>")
     headings = re.findall(r"^## (.+)$", text, flags=re.MULTILINE)
     for heading in ("Where this goes wrong in published code", "Make it yours", "What to read"):
         assert heading in headings
-    assert "**Next:**" in text
 
 
 def test_retrieval_questions_reach_back_beyond_the_last_lesson(path, notebook):
@@ -115,8 +127,8 @@ def test_a_guess_says_what_kinds_of_answers_are_wanted(notebook):
         printed = "".join(output.get("text", "") for output in cell.outputs) or printed
 
 
-def test_each_guess_is_compared_before_the_text_goes_on(notebook):
-    assert len(predictions(notebook)) >= 5
+def test_each_guess_is_compared_before_the_text_goes_on(path, notebook):
+    assert 2 <= len(predictions(notebook)) <= (6 if path.name[:2] <= FIRST_DAY else 20)
     for guess, cells in predictions(notebook):
         calls = re.findall(r"\bcompare\(\s*guess,", "\n".join(cell.source for cell in cells))
         assert len(calls) == 1, guess.source
@@ -141,6 +153,35 @@ def test_wrong_guesses_are_explained(path, notebook):
     assert len(sentences) >= 2
     for sentence in sentences:
         assert 30 < len(sentence) < 330 and sentence[-1] == ".", sentence
+
+
+def test_what_the_learner_writes_is_checked_and_its_solution_folded(path, notebook):
+    here = [exercise for exercise in EXERCISES.values() if exercise.in_lesson and exercise.lesson == path.stem]
+    tagged = [tag for cell in notebook.cells for tag in cell.metadata.get("tags", []) if tag.startswith("answer:")]
+    assert tagged == [f"answer:{exercise.name}" for exercise in here]
+    for exercise in here:
+        (place,) = [
+            i for i, cell in enumerate(notebook.cells) if f"answer:{exercise.name}" in cell.metadata.get("tags", [])
+        ]
+        written, checked, told = notebook.cells[place : place + 3]
+        assert written.source == exercises_tool.cut(text_of(exercise.reference), [exercises_tool.ANSWER_STUB])
+        assert re.search(rf'^\w+ = check\("{exercise.name}", {exercise.name}\)\.answer\b', checked.source, re.MULTILINE)
+        (solution,) = re.findall(
+            r"<details><summary>One way to write it</summary>\n\n```python\n(.+?)```", told.source, re.DOTALL
+        )
+        lines = [
+            [line.strip() for line in text.strip().splitlines()] for text in (solution, program_of(exercise.reference))
+        ]
+        assert lines[0] == lines[1][-len(lines[0]) :]  # all of the answer, or its last lines
+
+
+@pytest.mark.parametrize("path", [path for path in LESSONS if path.name[:2] <= FIRST_DAY], ids=lambda path: path.stem)
+def test_a_lesson_of_the_first_day_can_be_sat_through(path, notebook):
+    assert len(notebook.cells) <= 45
+    assert 25 <= notebook.metadata["course"]["minutes"] <= 60
+    assert len(re.findall(r"^five_boxes\(", "\n".join(cell.source for cell in code_cells(notebook)), re.MULTILINE)) >= 1
+    written = re.findall(r"answer:my_\w+", json.dumps([cell.metadata for cell in notebook.cells]))
+    assert len(written) >= (1 if path.name[:2] == "00" else 2)
 
 
 def test_every_cell_was_run_in_order_without_an_error(notebook):

@@ -8,7 +8,8 @@ from IPython.core.formatters import DisplayFormatter
 from IPython.display import Image
 from PIL import Image as PILImage
 
-from course_lib.lesson import plots
+from course_lib import weights
+from course_lib.lesson import boxes, plots
 
 
 @pytest.fixture(autouse=True)
@@ -93,7 +94,7 @@ def test_draw_cells_colours_row_by_row():
 
 def test_image_rows_shows_all_images_in_order(monkeypatch):
     figures = []
-    monkeypatch.setattr(plots, "show", lambda figure, alt: figures.append((figure, alt)))
+    monkeypatch.setattr(plots, "show", lambda figure, alt, caption: figures.append((figure, alt)))
     images = torch.arange(2 * 4 * 4).reshape(2, 4, 4) / 32
     plots.image_rows({"input": images, "output": images.flip(0)}, "two rows")
     figure, alt = figures[0]
@@ -105,7 +106,7 @@ def test_image_rows_shows_all_images_in_order(monkeypatch):
 
 def test_training_curves_draws_the_running_mean(monkeypatch):
     figures = []
-    monkeypatch.setattr(plots, "show", lambda figure, alt: figures.append(figure))
+    monkeypatch.setattr(plots, "show", lambda figure, alt, caption: figures.append(figure))
     history = {"loss": [4.0, 2.0, 6.0, 8.0], "perplexity": [1.0, 3.0, 5.0, 7.0]}
     plots.training_curves(
         {"run": history}, {"loss": "loss (nats)", "perplexity": "perplexity (codes)"}, "curves", smooth=2
@@ -129,7 +130,7 @@ def test_training_curves_draws_the_running_mean(monkeypatch):
 
 def test_training_curves_of_many_runs_name_them_beside_the_panels(monkeypatch):
     figures = []
-    monkeypatch.setattr(plots, "show", lambda figure, alt: figures.append(figure))
+    monkeypatch.setattr(plots, "show", lambda figure, alt, caption: figures.append(figure))
     for count in (1, 3, 6):
         histories = {f"run {n}": {"nmse": [3.0, 2.0, 1.0]} for n in range(count)}
         plots.training_curves(histories, {"nmse": "NMSE (share)"}, "curves", smooth=1)
@@ -138,3 +139,39 @@ def test_training_curves_of_many_runs_name_them_beside_the_panels(monkeypatch):
     assert alone.axes[0].get_legend() is None and not alone.legends
     assert [text.get_text() for text in few.axes[0].get_legend().get_texts()] == ["run 0", "run 1", "run 2"]
     assert many.axes[0].get_legend() is None and len(many.legends[0].get_texts()) == 6
+
+
+def test_a_caption_stands_below_its_picture(shown):
+    plots.show(plt.figure(), "a figure", "Look at the left.")
+    assert [type(one).__name__ for one in shown] == ["Image", "Markdown"]
+    assert shown[1].data == "*Look at the left.*"
+
+
+def test_a_level_is_drawn_in_its_own_panel(monkeypatch):
+    figures = []
+    monkeypatch.setattr(plots, "show", lambda figure, alt, caption: figures.append(figure))
+    history = {"error": [0.5] * 30, "perplexity": [7.0] * 30}
+    plots.training_curves({"run": history}, dict(zip(history, history)), "", levels={"error": ("the mean image", 0.07)})
+    left, right = figures[0].axes
+    assert [list(line.get_ydata()) for line in left.lines[1:]] == [[0.07, 0.07]] and len(right.lines) == 1
+    assert [text.get_text() for text in left.texts] == ["the mean image"]
+
+
+# Five boxes
+
+
+def test_the_boxes_show_the_codes_that_the_stored_model_gives(monkeypatch):
+    figures = []
+    monkeypatch.setattr(plots, "show", lambda figure, alt: figures.append((figure, alt)))
+    boxes.five_boxes("codes")
+    ((figure, alt),) = figures
+    panels = {panel.get_title(loc="center"): panel for panel in figure.axes}
+    image = 1 - panels["image"].images[0].get_array()
+    codes = weights.load("mnist_grid").encode(torch.as_tensor(image)[None, None] - 0.5)
+    assert [int(text.get_text()) for text in panels["codes"].texts] == codes.flatten().tolist()
+    assert alt.endswith("Lit: codes.") and panels["image"].images[0].get_alpha() < panels["codes"].images[0].get_alpha()
+
+
+def test_a_part_that_is_not_there_is_named():
+    with pytest.raises(ValueError, match="there is no 'decoder'; the parts are image"):
+        boxes.five_boxes("decoder")

@@ -165,7 +165,7 @@ def with_answers(notebook: dict, exercises: dict[str, Exercise], lesson: str, na
         answer, checks = answer_of(cell), [tag for tag in tags_of(cell) if tag.startswith("check:")]
         if answer:
             exercise = exercises.get(answer)
-            if exercise is None or exercise.lesson != lesson or answer in answers:
+            if exercise is None or exercise.lesson != lesson or exercise.in_lesson or answer in answers:
                 raise Fault(
                     f"{name}: answer {answer} stands there twice, or no file of check/exercises has it and {lesson}"
                 )
@@ -180,7 +180,9 @@ def with_answers(notebook: dict, exercises: dict[str, Exercise], lesson: str, na
         elif checks != [f"check:{above}"]:
             raise Fault(f"{name}: {checks[0]} does not stand below its answer")
         above = answer
-    missing = [one.name for one in exercises.values() if one.lesson == lesson and one.name not in answers]
+    missing = [
+        one.name for one in exercises.values() if one.lesson == lesson and not one.in_lesson and one.name not in answers
+    ]
     if missing:
         raise Fault(f"{name}: there is no cell tagged answer:{missing[0]}")
     return notebook | {"cells": cells}

@@ -2,6 +2,7 @@
 
     check("straight_through", straight_through)
     hint("straight_through")
+    rows = check("my_rows", my_rows).answer  # within a lesson: yours once it is right, until then one that is
     picture("pca_colours", pca_colours)      # where there is one: the target beside your own
 
 Which answers there are stands in `course_lib.check.exercises`.
@@ -13,7 +14,8 @@ import io
 import os
 import secrets
 import sys
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import torch
 
@@ -31,13 +33,17 @@ class CheckFailed(AssertionError):
 
 @dataclass(frozen=True)
 class Report:
-    """What a check found. messages: what was printed, line by line; the mistake's own message among them."""
+    """What a check found. messages: what was printed, line by line; the mistake's own message among them.
+
+    answer: what was checked if it is right, else one that is: a lesson goes on with it.
+    """
 
     name: str
     passed: bool
     score: float  # in [0, 1]
     status: str  # "right", "wrong", "raised" or "not attempted"
     messages: tuple[str, ...]
+    answer: Callable = field(repr=False)
 
     def _ipython_display_(self):
         """Shown already, by `check`: a cell that ends in `check(...)` must not show it twice."""
@@ -70,7 +76,7 @@ def check(name: str, answer, *, seed: int | None = None) -> Report:
     messages = (title, *(f"{heading}: {text}" for heading, text in rows))
     if not passed and grading:
         raise CheckFailed("\n".join(messages))
-    return Report(name, passed, verdict.score, verdict.status, messages)
+    return Report(name, passed, verdict.score, verdict.status, messages, answer if passed else exercise.reference)
 
 
 def hint(name: str) -> None:
@@ -129,7 +135,9 @@ def _find(name: str) -> Exercise:
 
 
 def _show(title: str, rows: list[tuple[str, str]], colour: str, picture: str = "") -> None:
-    line = progress.line([(exercise.lesson[:2], name) for name, exercise in EXERCISES.items()])
+    line = progress.line(
+        [(exercise.lesson[:2], name) for name, exercise in EXERCISES.items() if not exercise.in_lesson]
+    )
     text = feedback.as_text(title, rows, line)
     if _in_a_notebook():
         from IPython.display import display

@@ -8,6 +8,9 @@
         hints=("a question", "the concept", "almost the code"),
     )
 
+With `points=0` the answer, by custom `my_...`, is written within the lesson: a cell tagged `answer:NAME` holds the
+stub, the next one `x = check("NAME", NAME).answer`, and a text below it the solution, folded.
+
 A known mistake is a change of the right answer, and what to say to somebody who made it:
 
     WRONG = r'''

@@ -43,6 +43,8 @@ class Exercise:
                whose distances agree up to rounding), the properties that all of them share.
     picture:   from an empty matplotlib axes and an answer, draws what the answer does, where that says more.
     allowance: (rtol, atol) of floating-point comparisons.
+    points:    that a grader gives, unless its settings say otherwise. 0: the answer is written within the lesson, not
+               in an exercise.
     """
 
     name: str
@@ -58,8 +60,12 @@ class Exercise:
     allowance: tuple[float, float] = (1e-4, 1e-5)
 
     @property
+    def in_lesson(self) -> bool:
+        return self.points == 0
+
+    @property
     def solution(self) -> str:
-        return f"solutions/{self.lesson}.ipynb"
+        return "folded, below the check" if self.in_lesson else f"solutions/{self.lesson}.ipynb"
 
     @property
     def slow(self) -> bool:

@@ -1,7 +1,8 @@
 """Every figure that two lessons share, in one style.
 
-Each lesson gives code k the colour `CODE_COLOURS[k]` throughout. The palette is Okabe and Ito's, made to stay apart
-for colour-blind readers (jfly.uni-koeln.de/color); where a figure needs more colours than it has, codes are numbered.
+Each lesson gives code k the colour `CODE_COLOURS[k]` throughout. Five are Okabe and Ito's, made to stay apart for
+colour-blind readers (jfly.uni-koeln.de/color); the other three were chosen to stay apart from these, as tints too,
+where their second blue and second orange do not. Where a figure needs more colours, codes are numbered.
 """
 
 import itertools
@@ -10,11 +11,11 @@ from io import BytesIO
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from IPython.display import Image, display
+from IPython.display import Image, Markdown, display
 from matplotlib.colors import to_rgb
 from PIL import Image as PILImage
 
-CODE_COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#8C8C8C"]
+CODE_COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#F0E442", "#C8102E", "#99DDFF", "#882255"]
 INK, GREY, PALE, FORWARD, BACKWARD = "#222222", "#8C8C8C", "#DDDDDD", "#0072B2", "#D55E00"
 
 
@@ -37,8 +38,9 @@ def use_style() -> None:
     )
 
 
-def show(figure: plt.Figure, alt: str) -> None:
-    """Shows the figure with `alt`, a sentence that says in words what there is to see, and closes it."""
+def show(figure: plt.Figure, alt: str, caption: str = "") -> None:
+    """Shows the figure and closes it. alt: a sentence that says in words what there is to see, for who cannot see it.
+    caption: stands below, in Markdown, and says where to look."""
     buffer = BytesIO()
     picture = _picture(figure)
     red, green, blue = (channel.tobytes() for channel in picture.split())
@@ -47,17 +49,23 @@ def show(figure: plt.Figure, alt: str) -> None:
     elif picture.getcolors(50_000) is None:  # rows of photographs: 256 colours look alike, in a third of the room
         picture = picture.quantize(256)
     picture.save(buffer, "png", optimize=True)
-    display(Image(buffer.getvalue(), format="png", alt=alt))
+    _display(buffer, alt, caption)
 
 
-def animate(figures, alt: str, seconds_per_frame: float = 0.4) -> None:
+def animate(figures, alt: str, seconds_per_frame: float = 0.4, caption: str = "") -> None:
     """Shows figures, one a frame, as one endlessly running animated PNG. All must be of one size; each is closed."""
     frames = [_picture(figure).quantize(32, dither=PILImage.Dither.NONE) for figure in figures]
     buffer = BytesIO()
     frames[0].save(
         buffer, "png", save_all=True, append_images=frames[1:], duration=int(1000 * seconds_per_frame), loop=0
     )
-    display(Image(buffer.getvalue(), format="png", alt=alt))
+    _display(buffer, alt, caption)
+
+
+def _display(png: BytesIO, alt: str, caption: str) -> None:
+    display(Image(png.getvalue(), format="png", alt=alt))
+    if caption:
+        display(Markdown(f"*{caption}*"))
 
 
 def _picture(figure: plt.Figure) -> PILImage.Image:
@@ -98,7 +106,7 @@ def draw_cells(ax: plt.Axes, values, colours=None, title: str = "", digits: int 
     ax.set_title(title)
 
 
-def image_rows(rows: dict, alt: str, width_per_image: float = 0.75) -> None:
+def image_rows(rows: dict, alt: str, width_per_image: float = 0.75, caption: str = "") -> None:
     """Shows rows of images under each other: label -> (n, H, W) greys or (n, H, W, 3) colours, values in [0, 1]."""
     count = max(len(images) for images in rows.values())
     figure, axes = plt.subplots(
@@ -110,14 +118,17 @@ def image_rows(rows: dict, alt: str, width_per_image: float = 0.75) -> None:
         for ax, image in zip(row, images):
             ax.imshow(torch.as_tensor(image).detach().cpu().clamp(0, 1).numpy(), vmin=0, vmax=1)
         row[0].text(-0.15, 0.5, label, transform=row[0].transAxes, ha="right", va="center")
-    show(figure, alt)
+    show(figure, alt, caption)
 
 
-def training_curves(histories: dict, names: dict, alt: str, smooth: int = 25) -> None:
+def training_curves(
+    histories: dict, names: dict, alt: str, smooth: int = 25, caption: str = "", levels: dict | None = None
+) -> None:
     """One panel for each quantity, one line for each run.
 
     histories: run -> what `fit` returned. names: key of the history -> label of the axis, its unit in it.
-    smooth: width, in updates, of the running mean that is drawn.
+    smooth: width, in updates, of the running mean that is drawn. levels: key of the history -> (name, value), a level
+    to compare with, such as the error of the mean image.
     """
     figure, axes = plt.subplots(1, len(names), squeeze=False, figsize=(4 * len(names), 3.2))
     kernel = np.ones(smooth) / smooth
@@ -125,6 +136,10 @@ def training_curves(histories: dict, names: dict, alt: str, smooth: int = 25) ->
         for (run, history), line in zip(histories.items(), itertools.cycle(("-", "--", ":", "-."))):
             values = np.convolve(history[name], kernel, mode="valid")
             ax.plot(np.arange(len(values)) + smooth, values, line, label=run, linewidth=2)
+        if name in (levels or {}):
+            words, level = levels[name]
+            ax.axhline(level, color=GREY, linewidth=1)
+            ax.annotate(words, (1, level), (0, 3), ax.get_yaxis_transform(), "offset points", ha="right", color=GREY)
         ax.set(xlabel=f"update (mean of {smooth})", ylabel=label)
         if any(word in name for word in ("loss", "error", "mse")):
             ax.set_yscale("log")
@@ -135,7 +150,7 @@ def training_curves(histories: dict, names: dict, alt: str, smooth: int = 25) ->
         figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=8)
     elif len(histories) > 1:
         axes[0, 0].legend()
-    show(figure, alt)
+    show(figure, alt, caption)
 
 
 def _plain(value: float, _position=None) -> str:

@@ -479,7 +479,7 @@ const core = {
 // ---------------------------------------------------------------------------------------------------------------------
 // Drawing
 
-const CODE_COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#7B5EA7"]; // violet for grey: dead codes are grey
+const CODE_COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#F0E442", "#C8102E", "#99DDFF", "#882255"]; // as plots.py has them
 const SHADES = [0, 0.45, -0.4, 0.22, -0.22, 0.65, -0.58, 0.33]; // of each further eight codes: towards white, or black
 const ARROWS = {
   decoder: { light: "#c24e00", dark: "#ff9a62", text: "the decoder's push, felt at q" },
