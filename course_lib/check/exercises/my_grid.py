@@ -46,6 +46,7 @@ EXERCISE = exercise(
     my_grid,
     lesson="02_flattening",
     points=0,
+    place=2,
     draw=draw,
     wrong=WRONG,
     hints=(

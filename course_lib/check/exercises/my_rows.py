@@ -34,6 +34,7 @@ EXERCISE = exercise(
     my_rows,
     lesson="02_flattening",
     points=0,
+    place=1,
     draw=draw,
     wrong=WRONG,
     hints=(
