@@ -32,8 +32,6 @@ permute(0, 3, 1, 2) -> permute(0, 3, 2, 1)
     D is where it should be, but H and W have changed places: the picture comes back turned
 rows.reshape(B, H, W, D).permute(0, 3, 1, 2) -> rows.reshape(B, D, -1).permute(0, 2, 1).reshape(shape)
     the rows were cut as if they were channels, (B, D, H W); they come as (B, H W, D), place by place
-rows.reshape(B, H, W, D).permute(0, 3, 1, 2) -> rows.reshape(B, D, H, W).contiguous()  # lesson 02
-    .contiguous() has nothing to do here; the rows were cut as if each were a stretch of a channel
 rows.reshape(B, H, W, D).permute(0, 3, 1, 2) -> rows.reshape(H, W, B, D).permute(2, 3, 0, 1)
     the rows were read as if all images at one place followed each other; they come image after image
 rows.reshape(B, H, W, D).permute(0, 3, 1, 2) -> rows.reshape(B, W, H, D).permute(0, 3, 2, 1)
