@@ -39,7 +39,7 @@ EXERCISE = exercise(
     wrong=WRONG,
     hints=(
         "A row is to hold the D numbers of one place. Which axis has to come last before anything is merged?",
-        "permute names the axes in their new order: which of B, D, H, W stands where afterwards? Then three axes merge.",
+        "permute names the axes in their new order: which of B, D, H, W stands where? Then three axes merge.",
         "return latents.permute(0, ?, ?, ?).reshape(-1, D), with D = latents.shape[1]",
     ),
 )
