@@ -104,8 +104,8 @@ EXERCISE = exercise(
     wrong=WRONG,
     picture=picture,
     hints=(
-        "A Function has two halves. Which of its two tensors is forward to give? And when a gradient comes back, who is "
-        "to have it?",
+        "A Function has two halves. Which of its two tensors is forward to give? And who is to have the gradient that "
+        "comes back?",
         "backward(ctx, gradient) gives back one gradient for each input of forward, in their order, and None for an "
         "input that is to hear nothing. Nothing has to be kept in ctx.",
         "class Copy(torch.autograd.Function) with the static methods forward(ctx, latents, quantized), which gives a "
