@@ -67,9 +67,9 @@ EXERCISE = exercise(
     wrong=WRONG,
     hints=(
         "You need one yes or no for each vector, not for each number. Along which axis do you measure?",
-        "Near or far, the value is that of q; what differs is whether autograd sees x. torch.where(condition, one, other) "
-        "takes each element from one of two tensors, and hands each the gradient of what was taken from it.",
-        "near = (length of the difference along axis 1, kept as an axis) <= reach; then torch.where(near, the value of q "
-        "with the gradient of x, the value of q with none)",
+        "Near or far, the value is that of q; what differs is whether autograd sees x. torch.where(condition, one, "
+        "other) takes each element from one of two tensors, and hands each the gradient of what was taken from it.",
+        "near = (length of the difference along axis 1, kept as an axis) <= reach; then torch.where(near, the value of "
+        "q with the gradient of x, the value of q with none)",
     ),
 )
