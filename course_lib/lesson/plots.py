@@ -54,7 +54,7 @@ def show(figure: plt.Figure, alt: str, caption: str = "") -> None:
 
 def animate(figures, alt: str, seconds_per_frame: float = 0.4, caption: str = "") -> None:
     """Shows figures, one a frame, as one endlessly running animated PNG. All must be of one size; each is closed."""
-    frames = [_picture(figure).quantize(32, dither=PILImage.Dither.NONE) for figure in figures]
+    frames = [_picture(figure).quantize(64, dither=PILImage.Dither.NONE) for figure in figures]
     buffer = BytesIO()
     frames[0].save(
         buffer, "png", save_all=True, append_images=frames[1:], duration=int(1000 * seconds_per_frame), loop=0

@@ -230,7 +230,7 @@ ASTRAY = Symptom(
         "print('x hears it:', x.grad is not None, '; q does not:', q.grad is None)",
     ),
     "Write (q - x).detach() + x, and compare all nine entries of lesson 05's matrix: values do not show it.",
-    "lesson 04, section 3; lesson 05, section 3",
+    "lesson 04, section 7; lesson 05, section 3",
 )
 
 
