@@ -34,11 +34,8 @@ def draw(generator: Generator) -> list[Call]:
 
 WRONG = r"""
 codes.clone() -> codes
-    the grid that you were given has changed with it: both names hold the same tensor, and the old picture is gone
-new = codes.clone() ->
-new[row, column] = code -> codes[row, column] = code
-return new -> return codes
-    the change was written into the grid that you were given: whoever wants the old picture finds the new one
+    the change was written into the grid that you were given, and the old picture is gone: a second name for a tensor is
+    no copy of it
 new[row, column] -> new[column, row]
     row and column have changed places: of (H, W), H counts the rows
 new[row, column] -> new[row]
