@@ -7,7 +7,7 @@ from course_lib.check.author import Call, exercise, number
 
 
 def my_changed(codes, row, column, code):
-    """(H, W) codes, a place, a code -> a new grid, the same but for this one place; `codes` stays as it is."""
+    """A new (H, W) grid with `code` at this place; `codes` stays as it was."""
     ### BEGIN SOLUTION
     new = codes.clone()
     new[row, column] = code
