@@ -16,7 +16,7 @@ extensions = [
 
 # Notebooks and Markdown
 nb_execution_mode = "off"
-nb_code_prompt_show = "Show the code of this figure"
+nb_code_prompt_show = "Show the code"
 nb_code_prompt_hide = "Hide the code"
 myst_enable_extensions = ["amsmath", "attrs_block", "attrs_inline", "deflist", "dollarmath"]
 myst_heading_anchors = 4
