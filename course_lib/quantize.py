@@ -149,8 +149,9 @@ def _count_and_sum(flat: Tensor, codes: Tensor, codebook_size: int) -> tuple[Ten
 def kmeans_init(flat: Tensor, codebook_size: int, iterations: int = 10, generator: torch.Generator | None = None):
     """(N, D) -> (codebook (K, D), counts (K,) float): Lloyd's k-means from K random rows [SoundStream].
 
-    `counts` says how many rows chose each code; where it is not 0, the code is the mean of those rows. With N < K rows
-    are drawn more than once: the spare codes are copies with count 0. `iterations` = 0 returns the drawn rows.
+    `counts` says how many rows chose each code; after an iteration, where it is not 0, the code is the mean of those
+    rows. `iterations` = 0 returns the drawn rows. With N < K rows are drawn more than once: the spare codes are copies
+    with count 0.
     """
     guards.vectors("flat", flat)
     guards.whole("codebook_size", codebook_size, at_least=1)

@@ -167,7 +167,7 @@ def test_the_boxes_show_the_codes_that_the_stored_model_gives(monkeypatch):
     ((figure, alt),) = figures
     panels = {panel.get_title(loc="center"): panel for panel in figure.axes}
     image = 1 - panels["image"].images[0].get_array()
-    codes = weights.load("mnist_grid").encode(torch.as_tensor(image)[None, None] - 0.5)
+    codes = weights.load("mnist_grid").encode(torch.as_tensor(image).float()[None, None] - 0.5)
     assert [int(text.get_text()) for text in panels["codes"].texts] == codes.flatten().tolist()
     assert alt.endswith("Lit: codes.") and panels["image"].images[0].get_alpha() < panels["codes"].images[0].get_alpha()
 

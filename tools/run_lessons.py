@@ -24,6 +24,7 @@ from jupyter_client import AsyncKernelManager
 from jupyter_client.kernelspec import KernelSpecManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError
+from nbconvert.preprocessors.coalescestreams import CoalesceStreamsPreprocessor
 from nbformat import NotebookNode
 from tqdm import tqdm
 
@@ -70,6 +71,7 @@ async def run(notebook: NotebookNode, folder: Path, environment: dict[str, str],
     for cell in code:
         for output in cell.outputs:
             output.get("data", {}).pop(WIDGET_VIEW, None)
+        CoalesceStreamsPreprocessor().preprocess_cell(cell, {}, 0)  # of a progress bar, its last state
     seconds = round(time.perf_counter() - start)
     made = {"date": date.today().isoformat(), "data": found, "machine": machine(), "seconds": seconds}
     notebook.metadata["course"] = {**notebook.metadata.get("course", {}), "made": made}

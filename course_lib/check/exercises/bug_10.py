@@ -28,12 +28,6 @@ def bug_10(cluster_size, embed_sum, first, flat, decay, generator):
 
 
 def centroids_alone(cluster_size, embed_sum, first, flat, decay, generator):
-    """k-means on latents `first` (M, D), then one update with `flat` (N, D) -> (cluster_size, embed_sum, codebook).
-
-    cluster_size (K,), embed_sum (K, D): the moving averages of a codebook that was drawn at random. After k-means
-    nothing is left of them: a centroid counts as all the latents of `first` that it is the mean of.
-    The inputs stay as they are.
-    """
     codebook, _ = quantize.kmeans_init(first, len(cluster_size), iterations=2, generator=generator)  # (K, D), (K,)
     codes = torch.cdist(flat, codebook).argmin(dim=1)  # (N,)
     chosen = F.one_hot(codes, len(codebook)).to(flat.dtype)  # (N, K)
@@ -77,11 +71,12 @@ def draw(generator: Generator) -> list[Call]:
 
 
 WRONG = r"""
--> centroids_alone  # zoo 16, planted
-    the program does what it did. Call it with decay near 1, so that the update hardly counts, and compare the codebook
-    with the centroids
-codebook * cluster_size.unsqueeze(1) -> codebook  # zoo 16
-    embed_sum is a sum: for a centroid that stands for several latents it is not the centroid itself
+codebook * cluster_size.unsqueeze(1) -> codebook  # zoo 16, planted
+    the program does what it did. Call it with decay near 1, so that the update hardly counts, and compare the lengths
+    of the codes with those of the centroids
+-> centroids_alone  # zoo 16
+    the averages are still those of the random codebook: the update divides the one by the other, and the centroids are
+    soon forgotten
 embed_sum = codebook * cluster_size.unsqueeze(1) ->  # zoo 16
     the counts come from k-means now, the sums are still those of the random codebook
 codebook, cluster_size -> codebook, counts  # zoo 16
@@ -117,8 +112,8 @@ EXERCISE = exercise(
     hints=(
         "Which of its three quantities does an EMA codebook keep from one update to the next, and which does it "
         "compute anew?",
-        "The codebook is a quotient that the next update computes again from embed_sum and cluster_size. Whoever sets "
-        "the quotient alone sets nothing that lasts.",
+        "The codebook is a quotient that the next update computes again from embed_sum and cluster_size. For the "
+        "quotient to be the centroid, what must the sum be?",
         "take both results of kmeans_init; cluster_size = ..., embed_sum = centroid times ..., before the update",
     ),
 )
