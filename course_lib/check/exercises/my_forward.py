@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator
 
-from course_lib.check.author import Call, exercise, normal, number
+from course_lib.check.author import Call, exercise, normal
 
 
 def my_forward(x, codebook):
@@ -25,11 +25,9 @@ def my_forward(x, codebook):
 def draw(generator: Generator) -> list[Call]:
     def call(batch, slots, dim, codebook_size, part="values", **more):
         codebook = normal(generator, codebook_size, dim)
-        nearest = torch.stack([torch.randperm(codebook_size, generator=generator)[:1] for _ in range(batch * slots)])
-        offsets = 0.1 * normal(generator, batch * slots, dim)
-        if number(generator, 0, 1):  # either side of a code, far from any border
-            offsets = -offsets
-        x = (codebook[nearest[:, 0]] + offsets).reshape(batch, slots, dim)
+        nearest = torch.randint(codebook_size, (batch * slots,), generator=generator)
+        near = codebook[nearest] + 0.1 * normal(generator, batch * slots, dim)  # (B L, D), far from any border
+        x = near.reshape(batch, slots, dim)
         names, gives = ("x", "codebook"), ("vq", "codes", "loss")
         return Call((x, codebook), names, gives, part, differentiate=(0, 1), **more)
 
@@ -88,9 +86,9 @@ EXERCISE = exercise(
     draw=draw,
     wrong=WRONG,
     hints=(
-        "Which shapes have the distances, the codes, the looked-up vectors, vq and the loss? Write the five down first.",
-        "Measure and choose; look up; x plus a constant; two means of the same squares, and in each of them the other "
-        "side is held constant. torch.cdist takes a batch: (B, L, D) and (K, D) give (B, L, K).",
+        "Which shapes have the distances, the codes, the looked-up vectors, vq and the loss? Write them down first.",
+        "Measure and choose; look up; x plus a constant; two means of the same squares, and in each the other side is "
+        "held constant. torch.cdist takes a batch: (B, L, D) and (K, D) give (B, L, K).",
         "codes = cdist(...).argmin(2); q = codebook[codes]; vq = x + (...).detach(); loss = mse(x, ...) + mse(q, ...)",
     ),
 )
