@@ -22,7 +22,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s%s\n", $$1, $$2 }' Makefile
 
-course: $(READY) ## train a first model, and write the course as a site, build/course/index.html
+course: $(READY) ## train lesson 00's model, and write the course as a site, build/course/index.html
 	@$(BIN)/python tools/first_training.py build/first
 	@$(BIN)/python site/build.py
 
@@ -63,8 +63,8 @@ new-exercise: $(READY) ## begin an exercise: make new-exercise NAME=row_lengths 
 	@$(BIN)/python tools/new_exercise.py "$(NAME)" "$(LESSON)"
 
 # In a container one is root, which Jupyter refuses unless told.
-lab: $(READY) ## open JupyterLab at the first lesson
-	$(BIN)/python -m jupyterlab $(if $(filter 0,$(shell id -u)),--allow-root) --ServerApp.root_dir=. notebooks/01_*.ipynb
+lab: $(READY) ## open JupyterLab at lesson 00
+	$(BIN)/python -m jupyterlab $(if $(filter 0,$(shell id -u)),--allow-root) --ServerApp.root_dir=. notebooks/00_*.ipynb
 
 grade: $(READY) ## grade a class: make grade SUBMISSIONS=folder OUT=folder; docs/instructors.md tells how
 	@$(if $(and $(SUBMISSIONS),$(OUT)),,echo "Say what to grade: make grade SUBMISSIONS=folder OUT=folder" >&2; exit 2)
@@ -88,6 +88,7 @@ NOTEBOOKS ?= notebooks/*.ipynb
 outputs: export COURSE_PROGRESS = off
 outputs: $(READY) ## run every lesson (or NOTEBOOKS=solutions/...) and keep the outputs in the notebook, to be committed
 	@$(BIN)/python tools/run_lessons.py $(NOTEBOOKS)
+	@$(BIN)/python tools/preview.py
 
 COMPILE = "$(UV)" pip compile pyproject.toml $(UPGRADE) --quiet --universal --python-version 3.11 --generate-hashes \
     --no-header --no-annotate --no-emit-index-url

@@ -8,11 +8,15 @@ import json
 import re
 from html import escape
 
+import formulas
+from markdown_it import MarkdownIt
+from mdit_py_plugins.dollarmath import dollarmath_plugin
 from nbformat import NotebookNode
 from nbformat.v4 import new_output
 
 from course_lib.lesson.predict import MIME
 
+_MARKDOWN = MarkdownIt().use(dollarmath_plugin, renderer=lambda tex, _: formulas.to_mathml(tex, "inline"))
 _GUESS = re.compile(r"^guess = ", flags=re.MULTILINE)
 _GUESS_ALONE = re.compile(r"guess = \{[^{}]*\}( *#.*)?\s*")
 
@@ -72,6 +76,8 @@ def _shown(output: NotebookNode) -> str:
         return _table(output.data[MIME])
     if html := output.get("data", {}).get("text/html"):
         return html
+    if words := output.get("data", {}).get("text/markdown"):  # what is below a figure
+        return _MARKDOWN.render(words)
     text = output.text if output.output_type == "stream" else output.data["text/plain"]
     return f'<div class="highlight"><pre tabindex="0">{escape(text.strip())}</pre></div>' if text.strip() else ""
 

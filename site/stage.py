@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import struct
 from dataclasses import dataclass
 from datetime import date
 from html import escape
@@ -117,6 +118,7 @@ def stage(project: Path, notebooks: Path, folder: Path, figures: Path) -> list[P
         repository=os.environ.get("COURSE_URL", "").rstrip("/"),
         touch=_grid() if project == HERE.parent else "",
         first=_first_training(project / "build" / "first", figures),
+        preview=_preview(project / "docs/preview.png", figures),
     )
     _write(folder / "index.md", index)
     return lessons
@@ -149,6 +151,14 @@ def _first_training(folder: Path, figures: Path) -> dict | None:
     shutil.copy(folder / "digits.png", figures / "first.png")
     first = json.loads((folder / "first.json").read_text(encoding="utf-8"))
     return {**first, "date": _day(first["date"])}
+
+
+def _preview(file: Path, figures: Path) -> tuple[int, int] | None:
+    """Width and height of the course's first picture, which is put among the others; None where there is none."""
+    if not file.exists():
+        return None
+    shutil.copy(file, figures / "preview.png")
+    return struct.unpack(">II", file.read_bytes()[16:24])  # so a PNG's header has it
 
 
 def _day(iso: str) -> str:

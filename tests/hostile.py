@@ -1,6 +1,6 @@
 """A class of broken and hostile submissions, each with the verdict that it must get.
 
-Each attacks exercise 04, whose one answer is `straight_through`. What stands in NOTEBOOKS is a whole file; the rest is
+Each attacks exercise 04, by its answer `straight_through`. What stands in NOTEBOOKS is a whole file; the rest is
 the source of the cell that carries the answer's tag, or several cells with their tags.
 """
 

@@ -26,7 +26,8 @@ spec.loader.exec_module(tool)
 DESIGNED = """
 bits_per_image compression_ratio flatten_latents unflatten_latents pairwise_distances nearest_codes look_up
 straight_through codebook_loss commitment_loss gradient_matrix ema_update perplexity LibraryVQVAE VectorQuantize
-kmeans_init restart_dead_codes ResidualBlock normalized_mse pca_colours mask_position
+kmeans_init restart_dead_codes clipped_straight_through codebook_gradient ResidualBlock normalized_mse
+pca_colours mask_position
 latent_length snr_db residual_quantize causal_mask bits_per_code sample_codes
 bug_01 bug_02 bug_03 bug_04 bug_05 bug_06 bug_07 bug_08 bug_09 bug_10
 """.split()

@@ -629,9 +629,13 @@ def test_points_are_the_courses_unless_said_otherwise(tmp_path):
     assert settings.load(None).points["straight_through"] == 2
     chosen = settings_of(tmp_path, '[points]\nstraight_through = 5\n"05_three_losses" = 10\npairwise_distances = 0\n')
     assert chosen.points["straight_through"] == 5
-    three = [chosen.points[name] for name in ("codebook_loss", "commitment_loss", "gradient_matrix")]
-    assert three == [2.5, 2.5, 5]
-    others = [e.name for e in EXERCISES.values() if e.lesson == "03_nearest_code" and e.name != "pairwise_distances"]
+    names = "codebook_loss", "commitment_loss", "codebook_gradient", "gradient_matrix"
+    assert [chosen.points[name] for name in names] == [2, 2, 2, 4]
+    others = [
+        e.name
+        for e in EXERCISES.values()
+        if e.lesson == "03_nearest_code" and not e.in_lesson and e.name != "pairwise_distances"
+    ]
     assert chosen.lessons()["03_nearest_code"] == others and "nearest_codes" in others
     assert chosen.named == ("04_straight_through", "05_three_losses")
 

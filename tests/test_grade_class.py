@@ -187,7 +187,7 @@ def test_the_command_ends_with_0_and_every_row(graded):
     count = len(EXPECTED)
     assert len(rows) == count == len(findings(graded))
     assert all(
-        row["out of"] == ("2" if row[hostile.LESSON] else "0") and row["sandbox"] == "bubblewrap (limits seccomp)"
+        row["out of"] == ("4" if row[hostile.LESSON] else "0") and row["sandbox"] == "bubblewrap (limits seccomp)"
         for row in rows
     )
 

@@ -65,6 +65,15 @@ def test_a_form_stands_under_the_guess_and_outputs_are_folded_up_to_the_next_tex
     assert outputs(after) == ["2"]
 
 
+def test_what_is_below_a_folded_figure_is_text():
+    page = notebook()
+    words = {"text/markdown": "*See `q` at $x_1$.*", "text/plain": "<Markdown object>"}
+    page.cells[4].outputs.append(v4.new_output("display_data", data=words))
+    predictions.prepare(page)
+    (html,) = outputs(page.cells[4])
+    assert "<em>See <code>q</code> at <span" in html and "<msub>" in html and "Markdown" not in html
+
+
 def test_a_guess_that_stands_among_other_lines_keeps_its_code():
     page = notebook(guess=f"x = 1\n{GUESS}")
     predictions.prepare(page)

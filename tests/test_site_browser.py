@@ -63,8 +63,8 @@ def test_dark_mode_is_remembered(course, visit):
         switch.click()
         page.get_by_role("button", name="Dark").first.click()
         assert page.locator("html").get_attribute("data-theme") == "dark"
-        page.get_by_role("link", name="Begin with lesson 01").click()
-        page.get_by_role("heading", name="Why discrete?").wait_for()
+        page.get_by_role("link", name="Begin with lesson 00").click()
+        page.get_by_role("heading", name="The whole game").wait_for()
         assert page.locator("html").get_attribute("data-theme") == "dark"
         background = page.evaluate("getComputedStyle(document.querySelector('img.figure')).backgroundColor")
         assert background == "rgb(255, 255, 255)"  # a figure's ink is black

@@ -54,7 +54,12 @@ def show(figure: plt.Figure, alt: str, caption: str = "") -> None:
 
 def animate(figures, alt: str, seconds_per_frame: float = 0.4, caption: str = "") -> None:
     """Shows figures, one a frame, as one endlessly running animated PNG. All must be of one size; each is closed."""
-    frames = [_picture(figure).quantize(32, dither=PILImage.Dither.NONE) for figure in figures]
+    pictures = [_picture(figure) for figure in figures]
+    strip = PILImage.new("RGB", (pictures[0].width, sum(picture.height for picture in pictures)))
+    for i, picture in enumerate(pictures):
+        strip.paste(picture, (0, i * picture.height))
+    palette = strip.quantize(64, dither=PILImage.Dither.NONE)  # one for all frames: a thing keeps its colour
+    frames = [picture.quantize(palette=palette, dither=PILImage.Dither.NONE) for picture in pictures]
     buffer = BytesIO()
     frames[0].save(
         buffer, "png", save_all=True, append_images=frames[1:], duration=int(1000 * seconds_per_frame), loop=0

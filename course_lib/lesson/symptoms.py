@@ -230,7 +230,7 @@ ASTRAY = Symptom(
         "print('x hears it:', x.grad is not None, '; q does not:', q.grad is None)",
     ),
     "Write (q - x).detach() + x, and compare all nine entries of lesson 05's matrix: values do not show it.",
-    "lesson 04, section 3; lesson 05, section 3",
+    "lesson 04, section 7; lesson 05, section 3",
 )
 
 
@@ -261,7 +261,7 @@ SILENT = Symptom(
     ),
     "Compute the codebook loss from q as it was looked up: mse_loss(q, x.detach()), before the straight-through line. "
     "Make the optimiser when the model is complete. An EMA layer has no codebook loss; it wants model.train().",
-    "lesson 05, section 3; for EMA layers lesson 06, section 8; lesson 09, section 8",
+    "lesson 05, section 3; for EMA layers lesson 06, section 6; lesson 09, section 8",
 )
 
 
@@ -434,7 +434,7 @@ SHRINK = Symptom(
     ),
     "Restart dead codes together with their counts and sums; give the codebook a parameter group with weight_decay=0; "
     "lower the commitment weight.",
-    "lesson 06, section 7; lesson 09, sections 5 and 6",
+    "lesson 06, section 5; lesson 09, sections 5 and 6",
 )
 
 
@@ -562,7 +562,7 @@ APART = Symptom(
         "print('reconstruction', torch.nn.functional.mse_loss(reconstruction, batch), 'else', rest)  # which rules?",
     ),
     "Bring the terms to one scale, the reconstruction divided by the variance of the data, and weigh them then.",
-    "lesson 05, sections 1 and 2; lesson 10, section 3",
+    "lesson 05, section 4; lesson 10, section 3",
 )
 
 

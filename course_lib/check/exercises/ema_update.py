@@ -12,25 +12,16 @@ def ema_update(cluster_size, embed_sum, flat, codes, decay, eps=1e-5):
     float32 or float64, the same for all but codes.
     decay: the share of the old averages that stays. The tensors that are handed in stay as they are.
     """
-    # 1. This batch: how many rows chose each code, (K,), and the sum of those rows,
-    #    (K, D). 0 where nobody did.
     ### BEGIN SOLUTION
     counts = torch.bincount(codes, minlength=len(cluster_size))  # (K,)
     sums = torch.zeros_like(embed_sum).index_add(0, codes, flat)  # (K, D)
-    ### END SOLUTION
-    # 2. The two moving averages, as new tensors.
-    ### BEGIN SOLUTION
     cluster_size = decay * cluster_size + (1 - decay) * counts  # (K,)
     embed_sum = decay * embed_sum + (1 - decay) * sums  # (K, D)
-    ### END SOLUTION
-    # 3. The smoothed counts, (K,): the new moving counts, each raised by eps, then all
-    #    scaled, so that they add up to what they added up to before eps.
-    ### BEGIN SOLUTION
     n = cluster_size.sum()
     smoothed = (cluster_size + eps) / (n + len(cluster_size) * eps) * n  # (K,)
-    ### END SOLUTION
     codebook = embed_sum / smoothed.unsqueeze(1)  # (K, D) / (K, 1)
     return cluster_size, embed_sum, codebook
+    ### END SOLUTION
 
 
 ARGS = ("cluster_size", "embed_sum", "flat", "codes", "decay", "eps")

@@ -136,6 +136,7 @@ EXERCISE = exercise(
     functools.cache(gradient_matrix),  # nothing goes in, so once is enough
     lesson="05_three_losses",
     points=2,
+    place=3,
     draw=draw,
     wrong=WRONG,
     view=one_loss,

@@ -16,20 +16,21 @@ def look_up(codes, codebook):
     ### END SOLUTION
 
 
-def draw(generator: Generator) -> list[Call]:
-    def codes_but_one(unused: int, codebook_size: int, *shape: int) -> Tensor:
-        """Codes among which one never comes, so that its row has no gradient, and others come more than once."""
-        codes = torch.randint(codebook_size - 1, shape, generator=generator)
-        return codes + (codes >= unused)
+def codes_but_one(generator: Generator, unused: int, codebook_size: int, *shape: int) -> Tensor:
+    """Codes among which one never comes, so that its row has no gradient, and others come more than once."""
+    codes = torch.randint(codebook_size - 1, shape, generator=generator)
+    return codes + (codes >= unused)
 
+
+def draw(generator: Generator) -> list[Call]:
     def call(codes, codebook, part="odd sizes", **more):
         return Call((codes, codebook), ("codes", "codebook"), ("quantized",), part, differentiate=(1,), **more)
 
-    plain = codes_but_one(1, 4, 6)
+    plain = codes_but_one(generator, 1, 4, 6)
     plain[number(generator, 0, 5)] = 3  # the highest code is there ...
-    last_unused = codes_but_one(5, 6, 9)  # ... and here it is not
+    last_unused = codes_but_one(generator, 5, 6, 9)  # ... and here it is not
     last_unused[number(generator, 0, 8)] = 0
-    places = [codes_but_one(2, 4, *shape) for shape in ((2, 5), (2, 3, 2), (2, 2, 3, 2), (1, 3))]
+    places = [codes_but_one(generator, 2, 4, *shape) for shape in ((2, 5), (2, 3, 2), (2, 2, 3, 2), (1, 3))]
     for codes in places:
         codes.view(-1)[0] = 3
     return [
@@ -39,8 +40,8 @@ def draw(generator: Generator) -> list[Call]:
         call(scattered(places[1]), normal(generator, 4, 3)),
         call(torch.tensor(2), normal(generator, 3, 4)),
         call(torch.zeros(3, dtype=torch.int64), normal(generator, 1, 4)),
-        call(codes_but_one(1, 5, 2, 3), normal(generator, 5, 1)),
-        call(codes_but_one(0, 4, 5), scattered(normal(generator, 4, 3)).double(), "dtypes", elsewhere=True),
+        call(codes_but_one(generator, 1, 5, 2, 3), normal(generator, 5, 1)),
+        call(codes_but_one(generator, 0, 4, 5), scattered(normal(generator, 4, 3)).double(), "dtypes", elsewhere=True),
     ]
 
 

@@ -9,10 +9,20 @@ from course_lib.check.author import SPATIAL, Call, exercise, normal, scattered
 def straight_through(latents, quantized):
     """(B, D, *S), the same -> the same: the value of `quantized`, the gradient to `latents`.
 
-    What the text calls x is `latents`, its q is `quantized`.
+    What the text calls x is `latents`, its q is `quantized`. Say what happens backward by a torch.autograd.Function.
     """
+
     ### BEGIN SOLUTION
-    return (quantized - latents).detach() + latents
+    class Copy(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, latents, quantized):
+            return quantized.clone()
+
+        @staticmethod
+        def backward(ctx, gradient):
+            return gradient, None  # for latents, for quantized
+
+    return Copy.apply(latents, quantized)
     ### END SOLUTION
 
 
@@ -28,31 +38,34 @@ def draw(generator: Generator) -> list[Call]:
 
 
 WRONG = r"""
-.detach() ->  # zoo 21
-    the gradient reaches q: which of the two terms should be detached? As it stands, x cancels out, and q is left
+return gradient, None -> return gradient, gradient  # zoo 21
+    x gets its gradient, and q gets one too: backward gives one gradient for each input, and q's is to be None
+return gradient, None -> return -gradient, None
+    the values are right, but x hears its gradient with the sign turned
+return gradient, None -> return gradient * (quantized - latents).detach(), None
+    the gradient was multiplied by the step from x to q: it is handed on as it is, however far q lies
+quantized.clone() -> latents.clone()
+    this is x: the decoder would see what the encoder gave, not a code
+quantized.clone() -> latents.copy_(quantized)
+    q was written into the encoder's output itself: who uses x afterwards, the commitment loss for one, finds q there
+return (quantized - latents) + latents  # zoo 21
+    the gradient reaches q: which of the two terms should be detached? As it stands, x cancels out, and q is left. In a
+    Function it is backward that says who hears: one gradient for each input of forward, in their order
 return quantized.detach()  # zoo 25
     the values are right, and nobody gets a gradient: either all is detached, or x comes in once with plus and once
     with minus. One x must be left that autograd sees
-(quantized - latents).detach() + latents -> (quantized - latents) + latents.detach()  # zoo 21
+return (quantized - latents) + latents.detach()  # zoo 21
     the wrong term is detached: the gradient enters through q - x, so q gets it and x gets it with its sign turned
 return (latents - quantized).detach() + quantized
     x and q have changed places: forward gives x, and the gradient goes to q
-return latents
-    this is x: the decoder would see what the encoder gave, not a code
-quantized - latents -> latents - quantized
+return (latents - quantized).detach() + latents
     x - q instead of q - x: adding it to x leads to 2 x - q, not to q
-(quantized - latents).detach() -> quantized.detach()
+return quantized.detach() + latents
     this adds x to q: what has to be added to x, so that the sum is q?
-return quantized + (latents - latents.detach())  # zoo 21
-    x gets its gradient, and q gets one too: q enters the sum without .detach()
-+ latents ->
+return (quantized - latents).detach()
     this is the step from x to q alone: what does it have to be added to?
-+ latents -> + quantized
+return (quantized - latents).detach() + quantized
     the step from x to q was added to q: that overshoots, and the gradient goes to q
-return quantized.detach() + (latents.detach() - latents)
-    the values are right, and x hears its gradient with the sign turned: the x that autograd sees enters with minus
-latents.data.copy_(quantized); return latents
-    q was written into the encoder's output itself: who uses x afterwards, the commitment loss for one, finds q there
 """
 
 
@@ -91,10 +104,11 @@ EXERCISE = exercise(
     wrong=WRONG,
     picture=picture,
     hints=(
-        "Forward you want q; backward you want the gradient that x would get. Which number must be added to x to get "
-        "q, and should that number have a gradient?",
-        "x + (q - x) is q. Autograd differentiates a sum term by term; a term behind .detach() counts as a constant. "
-        "So: the one term that is to pass the gradient stays, the other becomes a constant.",
-        "return x + constant, with constant = (what leads from x to q).detach()",
+        "A Function has two halves. Which of its two tensors is forward to give? And who is to have the gradient that "
+        "comes back?",
+        "backward(ctx, gradient) gives back one gradient for each input of forward, in their order, and None for an "
+        "input that is to hear nothing. Nothing has to be kept in ctx.",
+        "class Copy(torch.autograd.Function) with the static methods forward(ctx, latents, quantized), which gives a "
+        "copy of one of them, and backward(ctx, gradient), which gives a pair; then Copy.apply(...)",
     ),
 )

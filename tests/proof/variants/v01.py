@@ -70,6 +70,49 @@ def ratio_of_bytes(image_shape, grid_shape, codebook_size):
     return np.zeros(image_shape, np.uint8).nbytes / (bits_by_a_loop(grid_shape, codebook_size) / 8)
 
 
+def choice_by_cdist(tile, box):
+    return torch.cdist(tile[None], box)[0].argmin()  # 0-d tensor
+
+
+def choice_by_a_loop(tile, stamps):
+    best, smallest = 0, math.inf
+    for number, stamp in enumerate(stamps):
+        difference = sum((a - b) ** 2 for a, b in zip(stamp.tolist(), tile.tolist()))
+        if difference < smallest:
+            best, smallest = number, difference
+    return best
+
+
+def choice_by_norm(tile, box):
+    return int((tile - box).norm(dim=-1).min(dim=0).indices)
+
+
+def choice_by_key(tile, box):
+    return min(range(len(box)), key=lambda k: ((box[k] - tile) ** 2).mean().item())
+
+
+def middles_by_one_hot(tiles, codes, box):
+    chosen = torch.nn.functional.one_hot(codes, len(box)).float()  # (N, K)
+    counts = chosen.sum(0)[:, None]  # (K, 1)
+    return torch.where(counts > 0, chosen.T @ tiles / counts.clamp(min=1), box)
+
+
+def middles_by_index_add(tiles, codes, box):
+    sums = torch.zeros_like(box).index_add_(0, codes, tiles)
+    counts = torch.bincount(codes, minlength=len(box))
+    new = sums / counts[:, None]
+    new[counts == 0] = box[counts == 0]
+    return new
+
+
+def middles_by_rows(tiles, codes, box):
+    rows = []
+    for k in range(len(box)):
+        mine = tiles[codes == k]
+        rows.append(mine.mean(0) if len(mine) else box[k])
+    return torch.stack(rows)
+
+
 VARIANTS = {
     "bits_per_image": [
         bits_by_torch,
@@ -81,4 +124,6 @@ VARIANTS = {
         bits_by_recursion,
     ],
     "compression_ratio": [ratio_by_torch, ratio_by_numpy, ratio_of_powers, ratio_by_loops, ratio_of_bytes],
+    "my_choice": [choice_by_cdist, choice_by_a_loop, choice_by_norm, choice_by_key],
+    "my_middles": [middles_by_one_hot, middles_by_index_add, middles_by_rows],
 }

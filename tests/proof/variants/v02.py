@@ -1,4 +1,4 @@
-"""Right answers to exercise 02, written in ways that its check has to accept."""
+"""Right answers to lesson 02 and exercise 02, written in ways that its check has to accept."""
 
 import itertools
 import math
@@ -49,6 +49,12 @@ def flatten_into_an_empty_one(latents):
     return rows
 
 
+def flatten_by_einops(latents):
+    from einops import rearrange
+
+    return rearrange(latents, "b d ... -> (b ...) d")
+
+
 def unflatten_by_permute(flat, shape):
     split = flat.reshape(shape[:1] + shape[2:] + shape[1:2])
     return split.permute(0, -1, *range(1, len(shape) - 1))
@@ -87,7 +93,64 @@ def unflatten_named(flat, shape):
     return torch.moveaxis(flat.unflatten(0, (shape[0], *shape[2:])), -1, 1).contiguous()
 
 
+def rows_by_movedim(latents):
+    return latents.movedim(1, 3).flatten(0, 2)
+
+
+def rows_by_einops(latents):
+    from einops import rearrange
+
+    return rearrange(latents, "b d h w -> (b h w) d")
+
+
+def rows_by_contiguous_and_view(z):
+    B, D, H, W = z.shape
+    return z.permute(0, 2, 3, 1).contiguous().view(B * H * W, D)
+
+
+def rows_by_merging_first(latents):
+    return torch.cat(list(latents.flatten(2).transpose(1, 2)))
+
+
+def rows_place_by_place(latents):
+    B, D, H, W = latents.shape
+    return torch.stack([latents[b, :, h, w] for b in range(B) for h in range(H) for w in range(W)])
+
+
+def grid_by_movedim(rows, shape):
+    B, D, H, W = shape
+    return rows.view(B, H, W, D).movedim(-1, 1).contiguous()
+
+
+def grid_by_einops(rows, shape):
+    from einops import rearrange
+
+    B, _, H, W = shape
+    return rearrange(rows, "(b h w) d -> b d h w", b=B, h=H, w=W)
+
+
+def grid_by_merging_first(rows, shape):
+    B, D, H, W = shape
+    return rows.reshape(B, H * W, D).transpose(1, 2).reshape(B, D, H, W)
+
+
+def grid_place_by_place(rows, shape):
+    B, D, H, W = shape
+    latents = torch.zeros(shape)
+    for n, row in enumerate(rows):
+        latents[n // (H * W), :, n // W % H, n % W] = row
+    return latents
+
+
 VARIANTS = {
+    "my_rows": [
+        rows_by_movedim,
+        rows_by_einops,
+        rows_by_contiguous_and_view,
+        rows_by_merging_first,
+        rows_place_by_place,
+    ],
+    "my_grid": [grid_by_movedim, grid_by_einops, grid_by_merging_first, grid_place_by_place],
     "flatten_latents": [
         flatten_by_permute,
         flatten_by_columns,
@@ -97,6 +160,7 @@ VARIANTS = {
         flatten_image_by_image,
         flatten_by_merging_first,
         flatten_into_an_empty_one,
+        flatten_by_einops,
     ],
     "unflatten_latents": [
         unflatten_by_permute,

@@ -161,7 +161,62 @@ def look_up_with_its_own_gradient(codes, codebook):
     return Rows.apply(codes, codebook)
 
 
+def one_nearest_by_cdist(x, codebook):
+    return torch.cdist(x[None], codebook).argmin()
+
+
+def one_nearest_by_a_loop(x, codebook):
+    distances = [sum((x[d] - code[d]) ** 2 for d in range(len(x))) for code in codebook]
+    return distances.index(min(distances))
+
+
+def one_nearest_by_norm(x, codebook):
+    return (x - codebook).norm(dim=-1).min(dim=0).indices
+
+
+def one_nearest_by_product(x, codebook):
+    return (codebook.square().sum(1) - 2 * codebook @ x).argmin().item()
+
+
+def expanded_in_three_steps(x, codebook):
+    squares_x = (x**2).sum(1)[:, None]
+    squares_e = (codebook**2).sum(1)[None]
+    return squares_x + squares_e - 2 * torch.einsum("nd,kd->nk", x, codebook)
+
+
+def expanded_by_addmm(x, codebook):
+    return torch.addmm(codebook.square().sum(1), x, codebook.T, alpha=-2) + x.square().sum(1).unsqueeze(1)
+
+
+def expanded_turned(x, codebook):
+    return (codebook.pow(2).sum(1).unsqueeze(1) - 2 * codebook @ x.mT + x.pow(2).sum(1)).mT
+
+
+def not_expanded_at_all(x, codebook):
+    return torch.cdist(x, codebook) ** 2
+
+
+def product_by_scatter(codes, codebook):
+    one_hot = torch.zeros(len(codes), len(codebook)).scatter_(1, codes.unsqueeze(1), 1)
+    return one_hot @ codebook
+
+
+def product_by_eye(codes, codebook):
+    return torch.eye(len(codebook))[codes] @ codebook
+
+
+def product_by_comparing(codes, codebook):
+    return torch.matmul((codes[:, None] == torch.arange(len(codebook))).to(codebook.dtype), codebook)
+
+
+def no_product_at_all(codes, codebook):
+    return codebook[codes]
+
+
 VARIANTS = {
+    "my_nearest": [one_nearest_by_cdist, one_nearest_by_a_loop, one_nearest_by_norm, one_nearest_by_product],
+    "my_expanded": [expanded_in_three_steps, expanded_by_addmm, expanded_turned, not_expanded_at_all],
+    "my_product": [product_by_scatter, product_by_eye, product_by_comparing, no_product_at_all],
     "pairwise_distances": [
         distances_by_cdist,
         distances_expanded,

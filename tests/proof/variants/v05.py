@@ -156,7 +156,83 @@ def known_by_heart():
     return matrix
 
 
+# my_two_losses
+
+
+def written_out_twice(x, q):
+    return ((q - x.detach()) ** 2).mean(), ((x - q.detach()) ** 2).mean()
+
+
+def targets_first(x, q):
+    fixed_x, fixed_q = x.detach(), q.detach()
+    return [F.mse_loss(fixed_x, q), F.mse_loss(fixed_q, x)]
+
+
+def modules(x, q):
+    measure = torch.nn.MSELoss()
+    return measure(q, x.data), measure(x, q.data)
+
+
+# codebook_gradient
+
+
+def by_one_hot_product(flat, codebook, codes):
+    chosen = F.one_hot(codes, len(codebook)).to(flat.dtype)  # (N, K)
+    counts = chosen.sum(0)[:, None]  # (K, 1)
+    return 2 * (counts * codebook - chosen.T @ flat) / flat.numel()
+
+
+def code_after_code(flat, codebook, codes):
+    gradient = torch.zeros(codebook.shape)
+    for code, latent in zip(codes.tolist(), flat):
+        gradient[code] += 2 * (codebook[code] - latent) / (flat.shape[0] * flat.shape[1])
+    return gradient
+
+
+def by_scatter(flat, codebook, codes):
+    pushes = (codebook[codes] - flat) * 2 / flat.numel()  # (N, D)
+    return torch.zeros_like(codebook).scatter_add_(0, codes[:, None].expand_as(pushes), pushes)
+
+
+# my_layer
+
+
+def channel_last_throughout(latents, codebook, beta):
+    x = latents.movedim(1, -1)  # (B, H, W, D)
+    codes = (x[..., None, :] - codebook).square().sum(-1).argmin(-1)  # (B, H, W)
+    q = codebook[codes]  # (B, H, W, D)
+    vq = (q - x).detach() + x
+    loss = (q - x.detach()).square().mean() + beta * (x - q.detach()).square().mean()
+    return vq.movedim(-1, 1), codes, loss
+
+
+def rows_by_flatten(latents, codebook, beta):
+    batch, dim, height, width = latents.shape
+    rows = latents.flatten(2).transpose(1, 2).flatten(0, 1)  # (N, D)
+    codes = torch.cdist(rows, codebook).min(dim=1).indices
+    looked_up = F.embedding(codes, codebook)
+    loss = beta * F.mse_loss(looked_up.detach(), rows) + F.mse_loss(rows.detach(), looked_up)
+    given = looked_up.detach() + (rows - rows.detach())
+    return (
+        given.view(batch, height * width, dim).transpose(1, 2).reshape(latents.shape),
+        codes.view(batch, height, width),
+        loss,
+    )
+
+
+def by_one_hot(latents, codebook, beta):
+    x = torch.einsum("bdhw->bhwd", latents)
+    codes = torch.cdist(x.reshape(-1, x.shape[-1]), codebook).argmin(1).view(x.shape[:3])
+    q = F.one_hot(codes, len(codebook)).to(x.dtype) @ codebook
+    q = torch.einsum("bhwd->bdhw", q)
+    loss = F.mse_loss(latents.detach(), q) + F.mse_loss(q.detach(), latents) * beta
+    return latents + (q - latents).detach(), codes, loss
+
+
 VARIANTS = {
+    "my_two_losses": [written_out_twice, targets_first, modules],
+    "codebook_gradient": [by_one_hot_product, code_after_code, by_scatter],
+    "my_layer": [channel_last_throughout, rows_by_flatten, by_one_hot],
     "codebook_loss": LOSSES,
     "commitment_loss": [with_arguments_exchanged(function) for function in LOSSES],
     "gradient_matrix": [model_anew_for_each_of_nine, gradients_set_to_zero, by_nudging, known_by_heart],

@@ -144,7 +144,62 @@ def python_floats(codes, codebook_size):
     return torch.tensor(math.exp(entropy), device=codes.device)
 
 
+# my_counts_and_sums
+
+
+def bincount_and_index_add(flat, codes, codebook_size):
+    counts = torch.bincount(codes, minlength=codebook_size).to(flat)
+    return counts, flat.new_zeros(codebook_size, flat.shape[1]).index_add(0, codes, flat)
+
+
+def masks_of_the_codes(flat, codes, codebook_size):
+    chosen = (codes == torch.arange(codebook_size, device=codes.device)[:, None]).type_as(flat)
+    return chosen.sum(dim=1), torch.einsum("kn,nd->kd", chosen, flat)
+
+
+def each_code_by_itself(flat, codes, codebook_size):
+    groups = [flat[codes == k] for k in range(codebook_size)]
+    counts = torch.tensor([len(group) for group in groups], dtype=flat.dtype, device=flat.device)
+    return counts, torch.stack([group.sum(0) for group in groups])
+
+
+def ones_beside_the_rows(flat, codes, codebook_size):
+    """A column of ones is summed with the rest, and is the count."""
+    rows = torch.cat([torch.ones_like(flat[:, :1]), flat], dim=1)
+    sums = rows.new_zeros(codebook_size, rows.shape[1])
+    sums.index_add_(0, codes, rows)
+    return [sums[:, 0], sums[:, 1:]]
+
+
+# my_smoothed
+
+
+def in_the_paper_s_order(cluster_size, eps):
+    n = cluster_size.sum()
+    return (cluster_size + eps) / (n + len(cluster_size) * eps) * n
+
+
+def scaled_in_place(cluster_size, eps):
+    counts = cluster_size.clone()
+    counts += eps
+    counts *= cluster_size.sum() / counts.sum()
+    return counts
+
+
+def shares_first(cluster_size, eps):
+    return torch.nn.functional.normalize(cluster_size + eps, p=1, dim=0) * cluster_size.sum()
+
+
+def less_what_was_added(cluster_size, eps):
+    n = cluster_size.sum()
+    return torch.lerp(
+        cluster_size, (n / len(cluster_size)).expand_as(cluster_size), 1 - n / (n + len(cluster_size) * eps)
+    )
+
+
 VARIANTS = {
+    "my_counts_and_sums": [bincount_and_index_add, masks_of_the_codes, each_code_by_itself, ones_beside_the_rows],
+    "my_smoothed": [in_the_paper_s_order, scaled_in_place, shares_first, less_what_was_added],
     "ema_update": [
         one_hot_product,
         counted_and_added,
