@@ -26,6 +26,7 @@ WITHOUT_GRADIENTS: dict[str, str] = {
     "latent_length": "plain numbers",
     "snr_db": "a measure, which nothing is trained on here",
     "causal_mask": "made of two settings",
+    **dict.fromkeys(("my_batches", "my_mixed_codes", "my_winners"), WHOLE_NUMBERS),
     "sample_codes": WHOLE_NUMBERS,
     **dict.fromkeys(
         ("bug_01", "bug_02", "bug_03", "bug_04", "bug_06", "bug_07", "bug_08", "bug_10", "bug_11"), OTHER_FAULT
@@ -49,6 +50,10 @@ def _each(line: str, *changes: str) -> list[str]:
 
 
 EQUIVALENTS: dict[str, dict[str, list[str]]] = {
+    "my_winners": {
+        "of two axes the last is axis 1": ["codes = …  |  minus added"],
+        "the extra axis of length 1 is not counted": ["codes = …  |  keepdim=True added to argmin"],
+    },
     "pairwise_distances": {
         SIGN: ["differences = …  |  minus added", "differences = …  |  sides of - swapped"],
         "broadcasting adds the first axis by itself": ["differences = …  |  [(None, :, :)] left out"],

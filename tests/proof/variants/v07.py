@@ -147,7 +147,47 @@ class Wrapped(AsOnTheSlides):
         return self.decoder(row), codes, loss
 
 
+def batches_by_sorting(count, batch_size, generator):
+    order = torch.rand(count, generator=generator).argsort()
+    return [order[start : start + batch_size] for start in range(0, count, batch_size)]
+
+
+def batches_dealt_one_by_one(count, batch_size, generator):
+    order, batches = torch.randperm(count, generator=generator).tolist(), []
+    while order:
+        batches.append(torch.tensor(order[:batch_size]))
+        order = order[batch_size:]
+    return batches
+
+
+def batches_of_a_loader(count, batch_size, generator):
+    sampler = torch.utils.data.RandomSampler(range(count), generator=generator)
+    return [torch.tensor(rows) for rows in torch.utils.data.BatchSampler(sampler, batch_size, drop_last=False)]
+
+
+def mixed_by_index(codes, rows):
+    return codes[rows, torch.arange(codes.shape[1])]
+
+
+def mixed_column_by_column(codes, rows):
+    return torch.stack([codes[rows[:, j], j] for j in range(rows.shape[1])], dim=1)
+
+
+def mixed_along_dim(train_codes, which):
+    return torch.take_along_dim(train_codes, which, dim=0)
+
+
+def mixed_by_loops(codes, rows):
+    mixed = torch.empty_like(rows)
+    for i in range(len(rows)):
+        for j in range(rows.shape[1]):
+            mixed[i, j] = codes[rows[i, j], j]
+    return mixed
+
+
 VARIANTS = {
+    "my_batches": [batches_by_sorting, batches_dealt_one_by_one, batches_of_a_loader],
+    "my_mixed_codes": [mixed_by_index, mixed_column_by_column, mixed_along_dim, mixed_by_loops],
     "LibraryVQVAE": [
         AsOnTheSlides,
         RowsAndSingleLayers,
@@ -156,5 +196,5 @@ VARIANTS = {
         SlotsFirst,
         LearntByGradient,
         Wrapped,
-    ]
+    ],
 }

@@ -110,4 +110,42 @@ class StopsExchanged(Base):
         return x - (x - q).detach(), codes, commitment + codebook
 
 
-VARIANTS = {"VectorQuantize": [ByBroadcasting, ByOneHot, ByAFunction, ByLoops, WithAnEmbedding, StopsExchanged]}
+def forward_by_broadcasting(x, codebook):
+    codes = (x[:, :, None] - codebook).pow(2).sum(-1).argmin(-1)
+    q = codebook[codes]
+    return (q - x).detach() + x, codes, (x - q.detach()).pow(2).mean() + (q - x.detach()).pow(2).mean()
+
+
+def forward_by_rows(x, codebook):
+    rows = x.reshape(-1, x.shape[-1])
+    codes = (rows.pow(2).sum(1, keepdim=True) - 2 * rows @ codebook.T + codebook.pow(2).sum(1)).argmin(1)
+    q = F.embedding(codes, codebook)
+    loss = F.mse_loss(q.detach(), rows) + F.mse_loss(rows.detach(), q)
+    return (rows + (q - rows).detach()).view_as(x), codes.view(x.shape[:-1]), loss
+
+
+def forward_by_one_hot(x, codebook):
+    codes = torch.cdist(x, codebook[None].expand(len(x), -1, -1)).argmin(-1)
+    q = F.one_hot(codes, len(codebook)).to(x.dtype) @ codebook
+    return x - (x - q).detach(), codes, F.mse_loss(x, q.detach()) + F.mse_loss(q, x.detach())
+
+
+def winners_of_a_set(latents, codebook):
+    return len({min(range(len(codebook)), key=lambda k: (row - codebook[k]).norm().item()) for row in latents})
+
+
+def winners_by_bincount(latents, codebook):
+    codes = (latents[:, None] - codebook).square().sum(2).argmin(1)
+    return (torch.bincount(codes, minlength=len(codebook)) > 0).sum()
+
+
+def winners_by_one_hot(latents, codebook):
+    chosen = F.one_hot(torch.cdist(latents, codebook).argmin(1), len(codebook))
+    return chosen.amax(0).sum().item()
+
+
+VARIANTS = {
+    "my_forward": [forward_by_broadcasting, forward_by_rows, forward_by_one_hot],
+    "my_winners": [winners_of_a_set, winners_by_bincount, winners_by_one_hot],
+    "VectorQuantize": [ByBroadcasting, ByOneHot, ByAFunction, ByLoops, WithAnEmbedding, StopsExchanged],
+}
