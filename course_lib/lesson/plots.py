@@ -144,7 +144,7 @@ def training_curves(
         if name in (levels or {}):
             words, level = levels[name]
             ax.axhline(level, color=GREY, linewidth=1)
-            ax.annotate(words, (1, level), (0, 3), ax.get_yaxis_transform(), "offset points", ha="right", color=GREY)
+            ax.plot([], [], color=GREY, linewidth=1, label=words)
         ax.set(xlabel=f"update (mean of {smooth})", ylabel=label)
         if any(word in name for word in ("loss", "error", "mse")):
             ax.set_yscale("log")
@@ -153,7 +153,7 @@ def training_curves(
     if len(histories) > 4:  # too many to stand on the curves
         figure.set_figheight(3.2 + 0.13 * len(histories))
         figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=8)
-    elif len(histories) > 1:
+    elif len(histories) > 1 or levels:
         axes[0, 0].legend()
     show(figure, alt, caption)
 
