@@ -53,7 +53,7 @@ def five_boxes(*lit: str, alt: str = "") -> None:
             ha="center",
             va="bottom",
             multialignment="center",
-            fontsize=8.5,
+            fontsize=8,
             alpha=max(strength[name], 0.35),
         )
     _codebook(figure, ground, colours, strength["codebook"], "codebook" in lit)
