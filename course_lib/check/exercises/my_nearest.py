@@ -33,6 +33,10 @@ square -> abs
     so square them
 int(distances.argmin()) -> distances.min()
     this is the smallest distance itself; wanted is which code has it
+int(distances.argmin()) -> int(distances.min())
+    this is the smallest distance, cut to a whole number: min gives the value, argmin the place where it stands
+int(distances.argmin()) -> distances.topk(1).indices
+    topk takes the largest unless it is told largest=False, and it gives a list of one; wanted is a single number
 int(distances.argmin()) -> codebook[distances.argmin()]
     this is the vector of the nearest code; wanted is its number
 .sum(dim=1) ->

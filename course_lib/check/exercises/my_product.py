@@ -1,47 +1,48 @@
-"""Lesson 03: the look-up as a product."""
+"""Lesson 03: rows of weights times the codebook, the look-up as a product."""
 
+import torch
 from torch import Generator
 from torch.nn import functional as F
 
-from course_lib.check.author import Call, exercise, normal, number
+from course_lib.check.author import Call, exercise, normal
 from course_lib.check.exercises.look_up import codes_but_one
 
 
-def my_product(codes, codebook):
-    """(N,) whole numbers, (K, D) -> (N, D): the codes' rows, as the product of one-hot rows and the codebook."""
+def my_product(weights, codebook):
+    """(N, K) weights, (K, D) -> (N, D): row n is the sum of all codes, code k taken weights[n, k] times."""
     ### BEGIN SOLUTION
-    one_hot = F.one_hot(codes, len(codebook)).float()  # (N, K), a single 1 in each row
-    return one_hot @ codebook  # (N, K) @ (K, D) -> (N, D)
+    return weights @ codebook  # (N, K) @ (K, D) -> (N, D)
     ### END SOLUTION
 
 
 def draw(generator: Generator) -> list[Call]:
-    def call(codes, codebook, part="odd sizes"):
-        return Call((codes, codebook), ("codes", "codebook"), ("quantized",), part, differentiate=(1,))
+    def call(n, k, d, part="odd sizes"):
+        picking = F.one_hot(codes_but_one(generator, 0, k, n), k).float() if k > 1 else torch.ones(n, 1)
+        mixing = normal(generator, n, k).softmax(dim=1)
+        weights = torch.cat([picking, mixing])  # (2n, K): an index would do for the first half alone
+        return Call((weights, normal(generator, k, d)), ("weights", "codebook"), ("sums",), part, differentiate=(1,))
 
-    plain = codes_but_one(generator, 1, 4, 6)
-    plain[number(generator, 0, 5)] = 3  # the highest code is there ...
-    return [
-        call(plain, normal(generator, 4, 5), "values"),
-        call(codes_but_one(generator, 5, 6, 9), normal(generator, 6, 3)),  # ... and here it is not
-        call(codes_but_one(generator, 2, 5, 1), normal(generator, 5, 5)),
-        call(codes_but_one(generator, 0, 3, 4), normal(generator, 3, 1)),
-    ]
+    return [call(3, 4, 5, "values"), *(call(*sizes) for sizes in ((4, 6, 3), (2, 4, 4), (1, 5, 1), (2, 1, 3)))]
 
 
 WRONG = r"""
-F.one_hot(codes, len(codebook)) -> F.one_hot(codes)
-    one_hot took the highest code that came for the last one: tell it K, for some codes may not be in use
-return one_hot
-    these are the one-hot rows, (N, K): what is missing is the product with the codebook
-.float() ->
-    one_hot gives whole numbers, and a product wants both sides of one kind: make them floats
-codes, len(codebook) -> codes, codebook.shape[1]
-    the one-hot rows have length D here; they count the codes, so they have length K
-return codebook.detach()[codes]
+weights @ codebook -> codebook[weights.argmax(dim=1)]
+    the code with the largest weight was taken whole. For one-hot rows that is all there is; but weights of 0.5 and 0.5
+    want half of each of two codes
+weights @ codebook -> codebook[weights.long().argmax(dim=1)]
+    the weights were cut to whole numbers, and a row was picked: 0.5 became 0. Weights want a sum of codes
+weights @ codebook -> weights.round() @ codebook
+    the weights were rounded: what is 0.3 counts as 0.3
+weights @ codebook -> weights.softmax(dim=1) @ codebook
+    softmax changed the weights; they are weights already
+weights @ codebook -> (weights @ codebook).T
+    the result is turned round: each row of weights gives a row, (N, D)
+weights @ codebook -> weights[:, :, None] * codebook
+    each code has its weight, (N, K, D); what is missing is the sum over the codes
+weights @ codebook -> (weights[:, :, None] * codebook).mean(dim=1)
+    this is the mean over the K codes; the weights already say how much of each, so add up
+weights @ codebook -> weights @ codebook.detach()
     the vectors are right, but no gradient reaches the codebook: detach() cut it off
-one_hot @ codebook -> one_hot @ codebook / one_hot.sum(dim=0).clamp_min(1)[codes, None]
-    each row was divided by how often its code came: that is a mean, as in the EMA update of lesson 06, no look-up
 """
 
 EXERCISE = exercise(
@@ -52,9 +53,10 @@ EXERCISE = exercise(
     draw=draw,
     wrong=WRONG,
     hints=(
-        "A row of zeros with a single 1 at place k, times the codebook: which of its rows is left?",
-        "F.one_hot(codes, K) makes such a row for each code, (N, K), of whole numbers. A product with the codebook, "
-        "(K, D), wants them as floats.",
-        "F.one_hot(codes, ...).float() @ codebook",
+        "A row of zeros with a single 1 at place k, times the codebook: which of its rows is left? And what is left if "
+        "there is 0.5 at two places?",
+        "A matrix product adds up the rows of its right side, each multiplied by a number from the left side. Which of "
+        "(N, K) and (K, D) stands on the left, if (N, D) is to come out?",
+        "... @ codebook",
     ),
 )

@@ -196,27 +196,26 @@ def not_expanded_at_all(x, codebook):
     return torch.cdist(x, codebook) ** 2
 
 
-def product_by_scatter(codes, codebook):
-    one_hot = torch.zeros(len(codes), len(codebook)).scatter_(1, codes.unsqueeze(1), 1)
-    return one_hot @ codebook
+def product_by_einsum(weights, codebook):
+    return torch.einsum("nk,kd->nd", weights, codebook)
 
 
-def product_by_eye(codes, codebook):
-    return torch.eye(len(codebook))[codes] @ codebook
+def product_by_linear(weights, codebook):
+    return F.linear(weights, codebook.T)
 
 
-def product_by_comparing(codes, codebook):
-    return torch.matmul((codes[:, None] == torch.arange(len(codebook))).to(codebook.dtype), codebook)
+def product_by_broadcasting(weights, codebook):
+    return (weights.unsqueeze(-1) * codebook).sum(1)
 
 
-def no_product_at_all(codes, codebook):
-    return codebook[codes]
+def product_code_by_code(weights, codebook):
+    return sum(weights[:, k, None] * code for k, code in enumerate(codebook))
 
 
 VARIANTS = {
     "my_nearest": [one_nearest_by_cdist, one_nearest_by_a_loop, one_nearest_by_norm, one_nearest_by_product],
     "my_expanded": [expanded_in_three_steps, expanded_by_addmm, expanded_turned, not_expanded_at_all],
-    "my_product": [product_by_scatter, product_by_eye, product_by_comparing, no_product_at_all],
+    "my_product": [product_by_einsum, product_by_linear, product_by_broadcasting, product_code_by_code],
     "pairwise_distances": [
         distances_by_cdist,
         distances_expanded,
