@@ -28,7 +28,7 @@ def draw(generator: Generator) -> list[Call]:
         codebook[:, 0] = 2.0 * torch.randperm(codebook_size, generator=generator) - codebook_size
         chosen = torch.randint(codebook_size, (batch, height, width), generator=generator)
         noise = 0.9 * torch.rand((*chosen.shape, dim), generator=generator) - 0.45
-        latents = (codebook[chosen] + noise).movedim(-1, 1).contiguous()
+        latents = (codebook[chosen] + noise).movedim(-1, 1).clone(memory_format=torch.contiguous_format)
         names = "latents", "codebook", "beta"
         return Call((latents, codebook, beta), names, ("vq", "codes", "loss"), part, differentiate=(0, 1))
 
