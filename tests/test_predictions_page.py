@@ -40,7 +40,11 @@ def notebook(guess=GUESS, questions=QUESTIONS, within=0.1):
         v4.new_code_cell("draw()", outputs=[figure], metadata={"tags": ["hide-input"]}),
         v4.new_markdown_cell("So it is."),
         v4.new_markdown_cell("And now?"),
-        v4.new_code_cell("1 + 1", outputs=[v4.new_output("execute_result", data={"text/plain": "2"})]),
+        v4.new_code_cell(
+            "1 + 1",
+            outputs=[v4.new_output("execute_result", data={"text/plain": "2"})],
+            metadata={"tags": ["answer:my_sum"]},
+        ),
     ]
     return v4.new_notebook(cells=cells)
 
@@ -208,6 +212,9 @@ def test_the_text_that_tells_the_outcome_waits_too(visit, html):
     with visit(html) as page:
         assert not page.get_by_text("So it is.").is_visible() and page.get_by_text("And now?").is_visible()
         assert page.get_by_text("waits below").is_visible()
+    with visit(html.replace("tag_answer:my_sum", "")) as page:
+        assert not page.get_by_text("And now?").is_visible(), "it leads on to no question"
+    with visit(html) as page:
         page.emulate_media(media="print")
         assert page.get_by_text("So it is.").is_visible(), "on paper nothing waits"
         page.emulate_media(media="screen")

@@ -97,13 +97,14 @@
     return { question, row, get, set, result };
   }
 
-  // The text below the outcome tells it, so it waits as well: up to the next heading or cell. Where a cell follows, the
-  // last paragraph stays, as it leads on to that.
+  // The text below the outcome tells it, so it waits as well: up to the next heading or cell. Where a cell follows
+  // that asks something, the last paragraph stays: it is the question.
   function explanation(outcome) {
     const text = [];
     let node = outcome?.closest(".cell")?.nextElementSibling;
     for (; node && !node.matches(".cell, section, nav"); node = node.nextElementSibling) text.push(node);
-    return node?.matches(".cell") ? text.slice(0, -1) : text;
+    const asks = node?.matches('[class*="tag_answer:"]') || node?.querySelector(".vq-prediction");
+    return asks ? text.slice(0, -1) : text;
   }
 
   function build(place) {

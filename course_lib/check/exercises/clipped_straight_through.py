@@ -3,7 +3,7 @@
 import torch
 from torch import Generator
 
-from course_lib.check.author import SPATIAL, Call, exercise, normal, scattered
+from course_lib.check.author import SPATIAL, Call, exercise, normal, scattered, whole
 
 
 def clipped_straight_through(latents, quantized, reach):
@@ -29,7 +29,11 @@ def draw(generator: Generator) -> list[Call]:
         args = latents, scattered(quantized), reach
         return Call(args, ("latents", "quantized", "reach"), part=part, differentiate=(0, 1), **more)
 
-    plain = [call(6, 3, reach=0.5), call(6, 3, reach=3.0)]
+    latents = whole(generator, 4, 2)
+    steps = torch.tensor([[3.0, 4.0], [0.0, 4.0], [-4.0, 3.0], [6.0, 8.0]])  # lengths of exactly 5, 4, 5 and 10
+    names = "latents", "quantized", "reach"
+    tie = Call((latents, latents + steps, 5.0), names, part="values", differentiate=(0, 1))
+    plain = [call(6, 3, reach=0.5), call(6, 3, reach=3.0), tie]
     odd = [call(2, 3, *spatial, reach=reach, part="odd sizes") for spatial, reach in zip(SPATIAL[1:], (0.5, 2.0, 0.7))]
     return [*plain, *odd, call(4, 2, reach=1.5, part="devices", elsewhere=True)]
 
@@ -39,6 +43,8 @@ dim=1 -> dim=-1
     the distances were taken along the last axis: D is axis 1, whatever axes follow it
 step.norm(dim=1, keepdim=True) -> step.abs()
     each number was judged by itself: a vector is near or far as a whole
+<= reach -> < reach
+    a vector that lies exactly at the reach was refused: "no farther than" takes it in
 <= reach -> > reach
     it is the near ones that are to hear the gradient
 step.norm(dim=1, keepdim=True) -> step.square().sum(dim=1, keepdim=True)

@@ -3,13 +3,14 @@
 import torch
 from torch import Generator
 
-from course_lib.check.author import Call, exercise, normal
+from course_lib.check.author import Call, Observation, exercise, normal
 
 
 def my_update(x, codebook, star):
     """(N, D), (K, D), (D,) -> (N, D): where x lies after one update.
 
-    The loss is (vq - star).square().sum(), and x moves by -0.1 times its gradient.
+    The loss is (vq - star).square().sum(), and x moves by -0.1 times its gradient. x comes in as plain numbers: it does
+    not require a gradient yet.
     """
     ### BEGIN SOLUTION
     x = x.detach().requires_grad_()
@@ -23,12 +24,23 @@ def my_update(x, codebook, star):
 def draw(generator: Generator) -> list[Call]:
     def call(n, k, d):
         args = normal(generator, n, d), 2 * normal(generator, k, d), normal(generator, d)
-        return Call(args, ("x", "codebook", "star"), ("moved",), "values")
+        # with a codebook that requires a gradient, as in a model, a loss of q alone fails in other words than an x
+        # that does not require one
+        return Call(args, ("x", "codebook", "star"), ("moved",), "values", differentiate=(1,))
 
     return [call(1, 4, 1), call(3, 4, 2), call(5, 7, 3)]
 
 
+def view(call: Call, observation: Observation) -> Observation:
+    """Where x lies is what is asked; whether the codebook could hear of it is not."""
+    return {what: value for what, value in observation.items() if not what.startswith("gradient of")}
+
+
 WRONG = r"""
+x = x.detach().requires_grad_() -> x = x.detach()
+    x does not require a gradient, so autograd kept no way back to it: x.detach().requires_grad_() is x with one
+(gradient,) = torch -> gradient = torch
+    torch.autograd.grad gives a tuple, one gradient for each tensor that was asked for: take the one in it
 - 0.1 * gradient -> + 0.1 * gradient
     the latents climbed: a gradient points to where the loss grows, and the step goes the other way
 (vq - star) -> (x - star)
@@ -53,6 +65,7 @@ EXERCISE = exercise(
     place=1,
     points=0,
     draw=draw,
+    view=view,
     wrong=WRONG,
     hints=(
         "Which tensor needs a gradient, and which three steps lead from it to the loss?",

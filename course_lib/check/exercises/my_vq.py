@@ -39,6 +39,8 @@ q - x -> x - q
     x and q have changed places: the value is that of x, and the gradient goes to q
 (q - x).detach() + x -> (q - x).detach()
     this is the step from x to q alone, and a constant: what does it have to be added to?
+(q - x).detach() + x -> 0.5 * (q - x).detach() + x
+    the gradient is right, but the value lies halfway between x and q: all of the step has to be added
 (q - x).detach() + x -> q.detach() + x
     this adds x to q: what has to be added to x, so that the sum is q?
 x.data.copy_(q)\nreturn x

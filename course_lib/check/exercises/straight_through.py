@@ -40,6 +40,9 @@ def draw(generator: Generator) -> list[Call]:
 WRONG = r"""
 return gradient, None -> return gradient, gradient  # zoo 21
     x gets its gradient, and q gets one too: backward gives one gradient for each input, and q's is to be None
+return gradient, None -> return gradient
+    backward does not give as many gradients as forward has inputs: one for each, in their order, and None for an input
+    that is to hear nothing
 return gradient, None -> return -gradient, None
     the values are right, but x hears its gradient with the sign turned
 return gradient, None -> return gradient * (quantized - latents).detach(), None
