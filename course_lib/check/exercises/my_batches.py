@@ -67,6 +67,9 @@ return [torch.arange(count).split(batch_size)[i] for i in torch.randperm(-(-coun
     whole batches were shuffled, not rows: the same rows meet in a batch in every epoch
 return order
     this is one tensor with the whole epoch in it: cut it into batches
+return order.split(batch_size) -> yield from order.split(batch_size)
+    with yield the function gives back a generator, which deals one batch after the other when asked: what is wanted
+    here is all of them at once, in a list or tuple. Collect them and return the list
 """
 
 EXERCISE = exercise(
