@@ -28,6 +28,8 @@ return rows.reshape(shape)  # zoo 4
     each row is at its place, but D is still the last axis; wanted is (B, D, H, W)
 permute(0, 3, 1, 2) -> permute(0, 2, 3, 1)
     these are the axes of the way there once more; on the way back D comes from the end, which is axis 3 now
+permute(0, 3, 1, 2) -> permute(0, 1, 3, 2)
+    D moved past W only and stands at axis 2; wanted is (B, D, H, W), with D at axis 1
 permute(0, 3, 1, 2) -> permute(0, 3, 2, 1)
     D is where it should be, but H and W have changed places: the picture comes back turned
 rows.reshape(B, H, W, D).permute(0, 3, 1, 2) -> rows.reshape(B, D, -1).permute(0, 2, 1).reshape(shape)

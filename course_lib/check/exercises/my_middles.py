@@ -7,8 +7,9 @@ from course_lib.check.author import Call, exercise, normal, number
 
 
 def my_middles(tiles, codes, box):
-    """(N, D), (N,) int64, (K, D) -> a new box (K, D): each stamp is the mean of the tiles that chose it.
+    """(N, D), (N,) int64, (K, D) -> a new box (K, D).
 
+    Each stamp becomes the mean of the tiles that chose it.
     A stamp that no tile chose stays as it is. The old box is not changed.
     """
     ### BEGIN SOLUTION

@@ -1,8 +1,8 @@
 """Lesson 03: the code that is nearest to one latent."""
 
-from torch import Generator
+from torch import Generator, Tensor
 
-from course_lib.check.author import Call, exercise, normal, whole
+from course_lib.check.author import Call, Observation, exercise, normal, whole
 
 
 def my_nearest(x, codebook):
@@ -21,6 +21,14 @@ def draw(generator: Generator) -> list[Call]:
     odd = [call(normal(generator, d), normal(generator, k, d)) for k, d in ((5, 1), (1, 4), (12, 2), (4, 4), (12, 9))]
     codebook = whole(generator, 5, 2)
     return [*several, *odd, call(codebook[3], codebook.repeat(2, 1), "ties")]
+
+
+def view(call: Call, observation: Observation) -> Observation:
+    """A tensor without axes counts as the number in it: whoever leaves out int(...) may still have chosen wrongly."""
+    code = observation.get("code")
+    if not isinstance(code, Tensor) or code.ndim or code.is_floating_point():
+        return observation
+    return observation | {"kind of result": "number", "code": int(code)}
 
 
 WRONG = r"""
@@ -56,6 +64,7 @@ EXERCISE = exercise(
     lesson="03_nearest_code",
     points=0,
     draw=draw,
+    view=view,
     wrong=WRONG,
     hints=(
         "How far is x from each of the K codes? One subtraction makes all K differences at once.",

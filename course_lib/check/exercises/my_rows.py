@@ -26,6 +26,14 @@ permute(0, 2, 3, 1) -> permute(2, 3, 0, 1)
     each row is a latent, but all images at one place follow each other; wanted is one image after the other
 reshape -> view
     .view never copies, and rows out of an axis that was moved want a copy: which call makes one where it has to?
+permute(0, 2, 3, 1) -> permute(0, 2, 1, 3)
+    D moved one axis on, past H, and W is still last; D has to be the last of the four before the others merge
+permute(0, 2, 3, 1) -> permute(0, 3, 1, 2)
+    this brings W forward and leaves D at axis 2; permute names, for each new place, the axis that comes to stand there
+latents.shape[1]) -> 3)
+    3 was the D of one block of latents; the next one has another D, and the latents' own shape knows it
+reshape(-1, -> reshape(latents.shape[0], -1,
+    this is one list for each image, (B, H W, D); wanted is one list for all of them, (B H W, D)
 return latents.flatten(1)
     this is one row for each image, with all its latents in it; wanted is one row for each latent
 """

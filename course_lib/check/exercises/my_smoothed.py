@@ -36,6 +36,12 @@ raised = cluster_size + eps -> raised = cluster_size.clamp_min(eps)
     only counts below eps were raised; smoothing raises every count by eps
 raised = cluster_size + eps -> raised = cluster_size + 1e-5
     the argument eps has no part in this: a fixed number takes its place
+raised = cluster_size + eps -> raised = cluster_size.add_(eps)
+    += wrote into the counts that were handed in, so no total from before is left to scale back to: raise a copy, and
+    take the total from the counts as they came
+raised = cluster_size + eps -> n = cluster_size.sum()\nraised = cluster_size.add_(eps)
+(cluster_size.sum() / -> (n /
+    the result is right, and the counts that were handed in were changed: cluster_size + eps makes new ones
 return raised / raised.sum()
     these are shares that add up to 1; smoothed counts add up to the total of the counts
 cluster_size.sum() / raised.sum() -> raised.sum() / cluster_size.sum()

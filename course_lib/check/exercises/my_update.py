@@ -39,6 +39,8 @@ def view(call: Call, observation: Observation) -> Observation:
 WRONG = r"""
 x = x.detach().requires_grad_() -> x = x.detach()
     x does not require a gradient, so autograd kept no way back to it: x.detach().requires_grad_() is x with one
+(gradient,) = torch -> gradient = torch
+    torch.autograd.grad gives a tuple, one gradient for each tensor that was asked for: take the one in it
 - 0.1 * gradient -> + 0.1 * gradient
     the latents climbed: a gradient points to where the loss grows, and the step goes the other way
 (vq - star) -> (x - star)
