@@ -46,6 +46,10 @@ return q, codes, loss  # zoo 25
     x + (q - x) with nothing detached, in which x cancels out
 (q - x).detach() -> q - x.detach()
     the wrong term is detached: x stays once and q stays too, so that both get the whole gradient
+x + (q - x).detach() -> q + (x - q).detach()
+    you returned x's values, and their gradient goes to the codebook: x and q have changed places
+return x, codes, loss
+    you returned x's values: the gradient arrives at x, but vq must have the values of the nearest codes
 return vq.detach(), codes, loss  # zoo 25
     nobody gets a gradient from vq: one x must be left in it that autograd sees
 F.mse_loss(q, x.detach()) -> F.mse_loss(vq, x.detach())  # zoo 11
