@@ -150,7 +150,7 @@ def training_curves(
             ax.set_yscale("log")
             ax.yaxis.set_major_formatter(_plain)
             ax.yaxis.set_minor_formatter(_plain)
-    if len(histories) > 4:  # too many to stand on the curves
+    if len(histories) + len(levels or {}) > 4:  # too many to stand on the curves
         figure.set_figheight(3.2 + 0.13 * len(histories))
         figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=8)
     elif len(histories) > 1 or levels:
