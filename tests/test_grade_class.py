@@ -177,7 +177,7 @@ def alive(process: psutil.Process) -> bool:
 
 def findings(graded) -> dict[str, dict]:
     lines = (graded["folder"] / "verdicts.jsonl").read_text().splitlines()[1:]
-    return {line["student"]: line for line in map(json.loads, lines)}
+    return {line["student"]: line for line in map(json.loads, lines) if line["check"] == hostile.NAME}
 
 
 def test_the_command_ends_with_0_and_every_row(graded):
