@@ -4,7 +4,7 @@ Axes: B batch, D latent dimension, K codebook size, N number of latent vectors, 
 (none, T, H W, or T H W). Sources, named in the docstrings that use them:
 
 [VQ-VAE]      van den Oord, Vinyals, Kavukcuoglu, "Neural Discrete Representation Learning", 2017 (arXiv:1711.00937)
-[STE]         Bengio, Leonard, Courville, "Estimating or Propagating Gradients Through Stochastic Neurons", 2013
+[STE]         Bengio, Léonard, Courville, "Estimating or Propagating Gradients Through Stochastic Neurons", 2013
               (arXiv:1308.3432)
 [Jukebox]     Dhariwal et al., "Jukebox: A Generative Model for Music", 2020 (arXiv:2005.00341)
 [SoundStream] Zeghidour et al., "SoundStream: An End-to-End Neural Audio Codec", 2021 (arXiv:2107.03312)

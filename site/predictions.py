@@ -36,7 +36,10 @@ def prepare(notebook: NotebookNode) -> None:
         for cell in cells:
             if cell.outputs and not any(output.output_type == "error" for output in cell.outputs):
                 cell.outputs = [_html(_fold(map(_shown, cell.outputs), number))]
-                cell.metadata["jupyter"] = {"source_hidden": True}  # its captions and comments may tell the outcome
+                if (
+                    ".backward()" not in cell.source
+                ):  # captions and comments may tell; how a model is trained stands open
+                    cell.metadata["tags"] = [*cell.metadata.get("tags", []), "waits"]
 
 
 def _predictions(notebook: NotebookNode) -> list[tuple[NotebookNode, list[NotebookNode]]]:

@@ -35,7 +35,7 @@ def notebook(guess=GUESS, questions=QUESTIONS, within=0.1):
     cells = [
         v4.new_markdown_cell("What happens?"),
         v4.new_code_cell(guess),
-        v4.new_code_cell("train()", outputs=[v4.new_output("stream", name="stdout", text="100%\n")]),
+        v4.new_code_cell("loss.backward()", outputs=[v4.new_output("stream", name="stdout", text="100%\n")]),
         v4.new_code_cell("compare(guess, found)", outputs=[shown, printed]),
         v4.new_code_cell("draw()", outputs=[figure], metadata={"tags": ["hide-input"]}),
         v4.new_markdown_cell("So it is."),
@@ -173,7 +173,7 @@ def verdicts(page):
 def test_the_outcome_waits_for_a_guess_by_mouse(visit, html):
     with visit(html) as page:
         assert not opened(page) and not page.get_by_alt_text("a figure").is_visible()
-        assert not page.get_by_text("draw()").is_visible() and page.get_by_text("train()").is_visible()
+        assert not page.get_by_text("draw()").is_visible() and page.get_by_text("loss.backward()").is_visible()
         page.get_by_role("group", name="reaches x").get_by_label("yes").check()
         page.get_by_label("count & sum").fill("8^16")
         page.get_by_label("best").select_option("q")

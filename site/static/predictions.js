@@ -131,7 +131,7 @@
         fold.open = opened;
         fold.hidden = !opened;
         const cell = fold.closest(".cell");
-        if (cell?.classList.contains("tag_hide-input")) cell.hidden = !opened;  // a figure, with the code behind it
+        if (cell?.matches(".tag_hide-input, .tag_waits")) cell.hidden = !opened;  // with the code, which may tell
       }
       for (const node of told) node.classList.toggle("vq-told", !opened);
       if (opened) dispatchEvent(new Event("resize"));  // what was drawn while hidden had no width
