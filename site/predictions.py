@@ -38,7 +38,7 @@ def prepare(notebook: NotebookNode) -> None:
                 cell.outputs = [_html(_fold(map(_shown, cell.outputs), number))]
                 if (
                     ".backward()" not in cell.source
-                ):  # captions and comments may tell; how a model is trained stands open
+                ):  # its captions may tell; how a model is trained stands open
                     cell.metadata["tags"] = [*cell.metadata.get("tags", []), "waits"]
 
 

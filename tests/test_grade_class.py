@@ -232,8 +232,8 @@ def test_every_student_has_a_page_and_a_result(graded):
     assert len(names) == len(findings(graded)) == len(list(graded["folder"].glob("*.html")))
     assert {"right", "hang_when_called", "cut_off"} <= set(names)
     result = json.loads((graded["folder"] / "wrong.json").read_text())
-    (test,) = result["tests"]
-    assert test["name"] == hostile.NAME and test["score"] == 0 and test["max_score"] == 2 and test["status"] == "failed"
+    test = next(test for test in result["tests"] if test["name"] == hostile.NAME)
+    assert test["score"] == 0 and test["max_score"] == 2 and test["status"] == "failed"
     assert "the gradient reaches q: which of the two terms should be detached?" in test["output"]
     assert "which of the two terms should be detached?" in (graded["folder"] / "wrong.html").read_text()
 
