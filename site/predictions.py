@@ -36,9 +36,7 @@ def prepare(notebook: NotebookNode) -> None:
         for cell in cells:
             if cell.outputs and not any(output.output_type == "error" for output in cell.outputs):
                 cell.outputs = [_html(_fold(map(_shown, cell.outputs), number))]
-                if (
-                    ".backward()" not in cell.source
-                ):  # its captions may tell; how a model is trained stands open
+                if ".backward()" not in cell.source:  # its captions may tell; how a model is trained stands open
                     cell.metadata["tags"] = [*cell.metadata.get("tags", []), "waits"]
 
 

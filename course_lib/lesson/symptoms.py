@@ -360,7 +360,11 @@ def _stuck(seen: Seen) -> str | None:
     if few is None or _crowd(seen) or _was_higher(seen):
         return None
     tenths = seen.tenths("perplexity")
-    return few[1] + (f", never above {max(tenths):.3g}" if tenths else "; no curve shows whether it was ever higher")
+    return few[1] + (
+        f", at most {max(tenths):.3g} in any tenth of the run"
+        if tenths
+        else "; no curve shows whether it was ever higher"
+    )
 
 
 FELL = Symptom(
