@@ -293,7 +293,7 @@ def test_a_line_that_fails_does_not_keep_the_next_from_running(monkeypatch):
 # ----------------------------------------------------------------------------------------------------------------------
 # One question
 
-QUICK = [lesson for lesson in sorted({e.lesson for e in EXERCISES.values()}) if lesson[:2] not in ("07",)]
+QUICK = [lesson for lesson in sorted({e.lesson for e in EXERCISES.values() if not e.in_lesson}) if lesson[:2] != "07"]
 
 
 @pytest.mark.parametrize("lesson", QUICK)
@@ -1069,7 +1069,7 @@ def test_options_write_the_other_tables_and_choose_exercises(class_of_two, capsy
     assert {"gradebook.csv", "nbgrader.csv", "canvas.csv", "ann.json", "bob.html", "verdicts.jsonl"} <= {
         p.name for p in out.iterdir()
     }
-    assert "2 students, 2 answers: 1 pass, 1 wrong" in capsys.readouterr().out
+    assert "2 students, 4 answers: 2 blank, 1 pass, 1 wrong" in capsys.readouterr().out
     assert grade(class_of_two, "--exercise", "06_ema_updates") == 0
     assert not (out / "canvas.csv").exists()  # it would show the marks of an earlier run
     assert "06_ema_updates" in (out / "gradebook.csv").read_text().splitlines()[0]
@@ -1144,10 +1144,10 @@ def test_a_fault_of_the_graders_own_costs_one_verdict_and_is_told(class_of_two, 
     monkeypatch.setattr(Examiner, "ask", fails)
     assert grade(class_of_two) == 0
     ann, bob = (class_of_two.parent / "out/gradebook.csv").read_text().splitlines()[1:]
-    assert "own fault" in ann and ann.startswith("ann,,0,0") and bob.startswith("bob,0,0,2")
+    assert "own fault" in ann and ann.startswith("ann,,0,0") and bob.startswith("bob,0,0,4")
     monkeypatch.undo()
     assert grade(class_of_two) == 0
-    assert (class_of_two.parent / "out/gradebook.csv").read_text().splitlines()[1].startswith("ann,2,2,2")
+    assert (class_of_two.parent / "out/gradebook.csv").read_text().splitlines()[1].startswith("ann,2,2,4")
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -1177,7 +1177,10 @@ def test_the_zip_grades_as_gradescope_would(tmp_path):
     environment = os.environ | {"AUTOGRADER": str(tmp_path / "autograder"), "COURSE_PYTHON": sys.executable}
     subprocess.run(["bash", str(tmp_path / "autograder/source/run_autograder")], check=True, env=environment)
     result = json.loads((tmp_path / "autograder/results/results.json").read_text())
-    assert result["score"] == 7 and [test["name"] for test in result["tests"]] == ["straight_through"]
+    assert result["score"] == 7 and [test["name"] for test in result["tests"]] == [
+        "straight_through",
+        "clipped_straight_through",
+    ]
 
 
 def test_scripts_of_the_zip_are_programs(tmp_path):
