@@ -587,7 +587,7 @@ def test_a_killed_grader_ends_with_the_same_gradebook(small_class):
     subprocess.run(command(small_class / "in", "--out", out), check=True, capture_output=True)
     assert (out / "gradebook.csv").read_text() == wanted
     lines = lines_of(out)
-    assert len(lines) == 13 and known & set(lines) == {line for line in known if line.endswith(b"}")}
+    assert len(lines) == 25 and known & set(lines) == {line for line in known if line.endswith(b"}")}
 
 
 def lines_of(out: Path) -> list[bytes]:
@@ -605,7 +605,7 @@ def test_a_stopped_grader_says_so_and_keeps_what_it_found(small_class):
     process.send_signal(signal.SIGINT)
     said = process.communicate(timeout=30)[1].decode()
     assert process.returncode == 130 and "the same command goes on from there" in said
-    assert 3 <= len(lines_of(out)) < 13 and not (out / "gradebook.csv").exists()
+    assert 3 <= len(lines_of(out)) < 25 and not (out / "gradebook.csv").exists()
 
 
 def test_what_was_graded_is_not_asked_again(small_class):
@@ -614,4 +614,4 @@ def test_what_was_graded_is_not_asked_again(small_class):
     (out / "gradebook.csv").unlink()  # as if it had been killed after its last verdict
     said = subprocess.run(command(small_class / "in", "--out", out), check=True, capture_output=True, text=True).stdout
     assert (out / "verdicts.jsonl").read_bytes() == before
-    assert "12 of them known before" in said and (out / "gradebook.csv").read_bytes() == wanted
+    assert "24 of them known before" in said and (out / "gradebook.csv").read_bytes() == wanted
