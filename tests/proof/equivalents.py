@@ -16,6 +16,9 @@ OTHER_FAULT = "the program's fault lies elsewhere, and its results are not diffe
 WITHOUT_GRADIENTS: dict[str, str] = {
     "bits_per_image": "plain numbers",
     "compression_ratio": "plain numbers",
+    **dict.fromkeys(("my_changed", "my_choice", "my_nearest"), WHOLE_NUMBERS),
+    "my_middles": UPDATE,
+    "my_expanded": "in its lesson a choice alone is made from them; with a gradient, pairwise_distances asks for them",
     "nearest_codes": WHOLE_NUMBERS,
     "perplexity": WHOLE_NUMBERS,
     "ema_update": UPDATE,
@@ -37,6 +40,9 @@ STUB = "the first line is handed out, default and all, and at the default nothin
 EITHER_SIGN = "a principal direction has no sign of its own: its colours may be turned round"
 SIGN = "squared afterwards"
 SHAPE = "the extra axis of length 1 goes in what follows"
+NOT_COUNTED = "the extra axis of length 1 is not counted"
+MEAN = "all sums are divided by the same D: the smallest stays the smallest"
+IN_A_TENSOR = "a number in a tensor does for a number"
 ANY_MODEL = "any tiny model will do: only which gradients there are is asked, not their size or sign"
 HEARD = "a gradient that is there is nowhere 0 as a whole, so None or not tells the same"
 STOPPED = "behind a .detach() anyway: within the function that is called, or in what follows"
@@ -50,9 +56,29 @@ def _each(line: str, *changes: str) -> list[str]:
 
 
 EQUIVALENTS: dict[str, dict[str, list[str]]] = {
+    "my_choice": {
+        SIGN: ["differences = …  |  minus added", "differences = …  |  sides of - swapped"],
+        MEAN: ["return …  |  sum -> mean"],
+        NOT_COUNTED: ["return …  |  keepdim=True added to sum"],
+        IN_A_TENSOR: ["return …  |  .item() left out"],
+    },
+    "my_middles": {
+        "the same mean, written into its row more than once": ["for k in …  |  .unique() left out"],
+        "broadcasting drops the extra axis of length 1": ["new[k] = …  |  keepdim=True added to mean"],
+    },
+    "my_nearest": {
+        MEAN: ["distances = …  |  sum -> mean"],
+        NOT_COUNTED: ["distances = …  |  keepdim=True added to sum"],
+        IN_A_TENSOR: ["return …  |  int(...) left out"],
+    },
+    "my_product": {
+        "in its lesson the weights are given; the gradient is asked of the codebook alone": [
+            "return weights @ codebook  |  weights detached"
+        ]
+    },
     "my_winners": {
         "of two axes the last is axis 1": ["codes = …  |  minus added"],
-        "the extra axis of length 1 is not counted": ["codes = …  |  keepdim=True added to argmin"],
+        NOT_COUNTED: ["codes = …  |  keepdim=True added to argmin"],
     },
     "pairwise_distances": {
         SIGN: ["differences = …  |  minus added", "differences = …  |  sides of - swapped"],
@@ -94,7 +120,7 @@ EQUIVALENTS: dict[str, dict[str, list[str]]] = {
         "minus a random place, counted from the end, is as random": ["places = …  |  minus added"],
         "what is divided by 0 is not used": ["codebook = …  |  .clamp(...) left out", "codebook = …  |  1 -> 0"],
     },
-    "restart_dead_codes": {"a number in a tensor does for a number": ["latents = …  |  int(...) left out"]},
+    "restart_dead_codes": {IN_A_TENSOR: ["latents = …  |  int(...) left out"]},
     "LibraryVQVAE": {
         "which layers, and which settings, is the learner's choice, as long as the whole learns": [
             "self.encoder = nn.Sequential(  |  …",

@@ -16,7 +16,8 @@ def my_grid(rows, shape):
 def draw(generator: Generator) -> list[Call]:
     def call(shape):
         rows = normal(generator, Size(shape).numel() // shape[1], shape[1])
-        return Call((rows, shape), ("rows", "shape"), ("latents",), "values")
+        # the lesson trains a model through them: a gradient has to come back
+        return Call((rows, shape), ("rows", "shape"), ("latents",), "values", differentiate=(0,))
 
     return [call(shape) for shape in ((2, 3, 2, 4), (1, 4, 3, 2), (3, 1, 1, 4), (3, 3, 3, 3))]
 
@@ -40,6 +41,8 @@ rows.reshape(B, H, W, D).permute(0, 3, 1, 2) -> rows.reshape(B, W, H, D).permute
     the rows were read as if the places ran down the columns; they run along the lines, W fastest
 return rows.T.reshape(shape)
     this is right for one image alone: with more, the batch has to stand before D
+rows.reshape -> rows.detach().reshape
+    each row is at its place, but no gradient finds the way back to the rows: what made them learns nothing
 """
 
 EXERCISE = exercise(

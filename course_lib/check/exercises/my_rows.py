@@ -14,7 +14,8 @@ def my_rows(latents):
 
 def draw(generator: Generator) -> list[Call]:
     shapes = (2, 3, 2, 4), (1, 4, 3, 2), (3, 1, 1, 4), (3, 3, 3, 3)
-    return [Call((normal(generator, *shape),), ("latents",), ("rows",), "values") for shape in shapes]
+    more = {"differentiate": (0,)}  # the lesson trains a model through them
+    return [Call((normal(generator, *shape),), ("latents",), ("rows",), "values", **more) for shape in shapes]
 
 
 WRONG = r"""
@@ -36,6 +37,8 @@ reshape(-1, -> reshape(latents.shape[0], -1,
     this is one list for each image, (B, H W, D); wanted is one list for all of them, (B H W, D)
 return latents.flatten(1)
     this is one row for each image, with all its latents in it; wanted is one row for each latent
+latents.permute -> latents.detach().permute
+    the rows are right, but no gradient finds the way back through them: behind such rows an encoder learns nothing
 """
 
 EXERCISE = exercise(
