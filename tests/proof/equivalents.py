@@ -29,6 +29,8 @@ WITHOUT_GRADIENTS: dict[str, str] = {
     "latent_length": "plain numbers",
     "snr_db": "a measure, which nothing is trained on here",
     "causal_mask": "made of two settings",
+    "codebook_gradient": "itself a gradient, made by hand with autograd off",
+    **dict.fromkeys(("my_counts_and_sums", "my_smoothed"), UPDATE),
     **dict.fromkeys(("my_batches", "my_mixed_codes", "my_winners"), WHOLE_NUMBERS),
     "sample_codes": WHOLE_NUMBERS,
     **dict.fromkeys(
@@ -77,7 +79,7 @@ EQUIVALENTS: dict[str, dict[str, list[str]]] = {
         ]
     },
     "my_winners": {
-        "of two axes the last is axis 1": ["codes = …  |  minus added"],
+        "with a minus before all of them, as many are different": ["codes = …  |  minus added"],
         NOT_COUNTED: ["codes = …  |  keepdim=True added to argmin"],
     },
     "pairwise_distances": {
@@ -111,6 +113,40 @@ EQUIVALENTS: dict[str, dict[str, list[str]]] = {
             )
         ],
         "a list is handed over as well as a view": ["gradients = torch.autograd.grad(…  |  list(...) left out"],
+    },
+    "straight_through": {
+        "an observation copies what it is given, and nobody writes into the result": [
+            "return quantized.clone()  |  .clone() left out"
+        ],
+        "autograd follows nothing within a Function, and nobody differentiates twice": [
+            "return quantized.clone()  |  quantized detached",
+            "return gradient, None  |  gradient detached",
+        ],
+        "backward gives q no gradient, whether autograd sees q or not": [
+            "return Copy.apply(latents, quantized)  |  quantized detached"
+        ],
+    },
+    "clipped_straight_through": {
+        "a step that is detached already": [
+            "near = step.norm(…  |  step detached",
+            "return torch.where(…  |  step detached",
+        ],
+        "yes or no carries no gradient": ["return torch.where(…  |  near detached"],
+    },
+    "my_update": {
+        "x is plain numbers: whether it, or its second tensor, requires a gradient afterwards is not asked": [
+            "x = x.detach().requires_grad_()  |  .detach() left out"
+        ],
+        "the gradient is taken in x alone, and q is behind a .detach()": [
+            "q = codebook[…  |  codebook detached",
+            "(gradient,) = …  |  star detached",
+        ],
+        "where x lies is asked, and nobody differentiates it": [
+            *_each("return x.detach() - 0.1 * gradient", ".detach() left out", "gradient detached")
+        ],
+    },
+    "my_smoothed": {
+        "a minus stands in the total of the raised counts too": ["raised = cluster_size + eps  |  minus added"]
     },
     "ema_update": {STUB: ["def ema_update(…  |  1e-05 -> 2e-05"]},
     "perplexity": {"codes that do not occur add nothing": ["p = …  |  minlength=codebook_size of bincount left out"]},
