@@ -12,20 +12,19 @@ import nbformat
 import pytest
 
 pytestmark = pytest.mark.slow
-LESSON = Path(__file__).parent.parent / "notebooks" / "04_straight_through.ipynb"
+LESSON = Path(__file__).parent.parent / "notebooks" / "07_mnist_library.ipynb"
+SHOWN = ("07-01", "07-39", "07-40", "07-41")  # imports, guess, outcome, figure
 
 
 @pytest.fixture  # one for each test: a server opens again what was open
 def lab(tmp_path_factory):
-    """The address of a JupyterLab with lesson 04's cells up to its first figure: open, and guessed."""
+    """The address of a JupyterLab with a prediction of lesson 07 that needs no other cells: open, and guessed."""
     folder = tmp_path_factory.mktemp("lab")
     notebook = nbformat.read(LESSON, as_version=4)
-    notebook.cells = [
-        cell for cell in notebook.cells[:7] if cell.cell_type == "code"
-    ]  # imports, guess, outcome, figure
+    notebook.cells = [cell for cell in notebook.cells if cell.id in SHOWN]
     nbformat.write(notebook, folder / "open.ipynb")
-    assert '"x": ...' in notebook.cells[1].source
-    notebook.cells[1].source = notebook.cells[1].source.replace('"x": ...', '"x": True')
+    assert '"straight-through": ...' in notebook.cells[1].source
+    notebook.cells[1].source = notebook.cells[1].source.replace('"straight-through": ...', '"straight-through": 2')
     nbformat.write(notebook, folder / "guessed.ipynb")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -83,7 +82,7 @@ def test_an_outcome_is_folded_until_it_is_opened(cells):
     _, _, compared, figure = (cells("open").nth(i) for i in range(4))
     assert outcome(compared).count() == 0 and figure.locator("img").count() == 0
     placeholder = compared.locator(".jp-OutputPlaceholder")
-    assert "The outcome:" in placeholder.inner_text() and "codebook" not in placeholder.inner_text()
+    assert "The outcome:" in placeholder.inner_text() and "0.5" not in placeholder.inner_text()
     placeholder.click()
     outcome(compared).wait_for()
     assert "your guess" not in outcome(compared).inner_text()
@@ -100,6 +99,6 @@ def test_an_outcome_opens_when_its_cell_is_run(cells):
     compared.scroll_into_view_if_needed()  # JupyterLab shows only the cells that are in sight
     outcome(compared).wait_for()
     said = compared.locator(".jp-OutputArea-output").first.inner_text()
-    assert "differs" in said and "no guess" in said and "0 of 1 held." in said
-    assert "argmin" in said, "why a yes is tempting"
+    assert "differs" in said and "no guess" in said and "0 of 1 held, numbers within 2%." in said
+    assert "it copies" in said, "why a 2 is tempting"
     figure.locator("img").wait_for()
