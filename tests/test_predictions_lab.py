@@ -99,6 +99,6 @@ def test_an_outcome_opens_when_its_cell_is_run(cells):
     compared.scroll_into_view_if_needed()  # JupyterLab shows only the cells that are in sight
     outcome(compared).wait_for()
     said = compared.locator(".jp-OutputArea-output").first.inner_text()
-    assert "differs" in said and "no guess" in said and "0 of 1 held, numbers within 2%." in said
+    assert "differs" in said and "no guess" in said and "0 of 1 held (numbers within 2%)." in said
     assert "it copies" in said, "why a 2 is tempting"
     figure.locator("img").wait_for()
