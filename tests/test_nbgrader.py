@@ -66,13 +66,19 @@ HANDED_IN = {  # lines in place of the stub, and what nbgrader says first
 }
 
 
+def is_answer(cell) -> bool:
+    return "answer:straight_through" in cell.metadata.get("tags", [])
+
+
 @pytest.fixture(scope="module")
 def said(tmp_path_factory):
-    """What nbgrader says of the exercise as each of `HANDED_IN`, by name."""
+    """What nbgrader says of the solution, one answer of which is each of `HANDED_IN`, by name."""
     folder = tmp_path_factory.mktemp("handed_in")
+    (stub,) = [cell for cell in nbformat.read(EXERCISE, as_version=4).cells if is_answer(cell)]
     for name, (lines, _) in HANDED_IN.items():
-        notebook = nbformat.read(EXERCISE, as_version=4)
-        (cell,) = [cell for cell in notebook.cells if "answer:straight_through" in cell.metadata.get("tags", [])]
+        notebook = nbformat.read(PROJECT / "solutions" / EXERCISE.name, as_version=4)
+        (cell,) = [cell for cell in notebook.cells if is_answer(cell)]
+        cell.source = stub.source
         assert STUB in cell.source
         cell.source = cell.source.replace(STUB, lines)
         nbformat.write(notebook, folder / f"{name}.ipynb")

@@ -1460,7 +1460,10 @@ function render({ model, el }) {
     if (latent && selected?.kind === "latent") latent.dataset.index = selected.index;
     if (latent) latent.dataset.index = Math.min(latent.dataset.index, scene.latents.length / 2 - 1);
     const all = Object.values(handles).flat();
-    if (all.length !== proxies.childElementCount) proxies.replaceChildren(...all);
+    if (all.length !== proxies.childElementCount) {
+      proxies.replaceChildren(...all);
+      nameProxies(); // at once: a button is never without a name
+    }
     for (const handle of all) {
       const [a, b] = grip(itemOf(handle));
       const transform = `translate(${Math.round(a) - 14}px, ${Math.round(b) - 14}px)`;
