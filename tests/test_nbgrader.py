@@ -1,6 +1,7 @@
 """nbgrader takes the exercises as they are: its schema, and marks for right answers alone.
 
-Skipped where nbgrader is not installed; `make test` installs it from nbgrader.lock where there is a network.
+Skipped where nbgrader is not installed, but not in CI. `make test` installs it from nbgrader.lock where there is a
+network.
 """
 
 import os
@@ -12,7 +13,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
-pytest.importorskip("nbgrader", reason="nbgrader is not installed: pip install 'vq-course[nbgrader]'")
+if not os.environ.get("CI"):  # there, what is not tried is not known to hold
+    pytest.importorskip("nbgrader", reason="nbgrader is not installed: pip install 'vq-course[nbgrader]'")
 
 from nbgrader.nbgraderformat import SCHEMA_VERSION, MetadataValidator
 

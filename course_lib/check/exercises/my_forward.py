@@ -66,6 +66,10 @@ F.mse_loss(x, q.detach()) + ->
 (x, q.detach()) -> (x, q)  # zoo 12
 (q, x.detach()) -> (q, x)
     the loss has the right value, but each side hears both terms: each term is to be heard by one side alone
+(x, q.detach()) -> (x, q)  # zoo 12
+    the loss has the right value, but the codebook hears both terms: in the commitment loss q has to stand still
+(q, x.detach()) -> (q, x)  # zoo 12
+    the loss has the right value, but the encoder hears both terms: in the codebook loss x has to stand still
 F.mse_loss(x, q.detach()) + F.mse_loss(q, x.detach()) -> F.mse_loss(x, q)
     the gradients are right and the loss is half of what was asked for: one term, heard by both, stands for two
 (x, q.detach()) -> (x, q.detach(), reduction="sum")  # zoo 20
@@ -73,6 +77,10 @@ F.mse_loss(x, q.detach()) + F.mse_loss(q, x.detach()) -> F.mse_loss(x, q)
     the squares were added up over all numbers; wanted is their mean, as mse_loss gives it
 F.mse_loss(x, q.detach()) -> 0.25 * F.mse_loss(x, q.detach())
     the commitment term has a weight of 0.25 here, as in the paper; this layer has none
+.argmin(2) -> .argmin(1)
+    the distances are (B, L, K), and the smallest was sought over the latents, axis 1; a latent chooses among K codes
+.argmin(2) -> .argmin(0)
+    the distances are (B, L, K), and the smallest was sought over the batch, axis 0; a latent chooses among K codes
 .argmin(2) -> .argmax(2)  # zoo 1
     argmax of the distances picks the farthest code
 torch.cdist(x, codebook).argmin(2) -> (x @ codebook.T).argmax(2)
