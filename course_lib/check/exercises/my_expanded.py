@@ -8,8 +8,8 @@ from course_lib.check.author import Call, exercise, normal
 def my_expanded(x, codebook):
     """(N, D), (K, D) -> (N, K): squared distances as |x|^2 - 2 x.e + |e|^2, with one matrix product."""
     ### BEGIN SOLUTION
-    sizes = x.square().sum(dim=1, keepdim=True)  # (N, 1), a column: the same for all codes
-    return sizes - 2 * x @ codebook.T + codebook.square().sum(dim=1)  # (N, 1), (N, K), (K,) -> (N, K)
+    sizes = x.square().sum(dim=1, keepdim=True)  # (N, 1), a column
+    return sizes - 2 * x @ codebook.T + codebook.square().sum(dim=1)  # (N, K)
     ### END SOLUTION
 
 
