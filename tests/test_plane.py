@@ -512,7 +512,7 @@ def test_the_star_wins_over_the_code_beneath_it_and_comes_back(visit):
         assert handle(page, "code", 1) == before and figures(page)["reconstruction"] != loss
         box = page.get_by_label("one target for all")
         box.uncheck()
-        assert page.locator('.vq-proxies button[data-kind="target"]').count() == 0
+        page.locator('.vq-proxies button[data-kind="target"]').wait_for(state="detached")  # with the next frame
         box.check()
         star, code = handle(page, "target", 0), handle(page, "code", 1)
         assert star[1] - code[1] == start[1] - before[1] and figures(page)["reconstruction"] == loss
