@@ -4,7 +4,6 @@ import json
 import os
 import re
 import shutil
-import struct
 from dataclasses import dataclass
 from datetime import date
 from html import escape
@@ -14,6 +13,7 @@ import jinja2
 import nbformat
 import outputs
 import predictions
+from PIL import Image
 
 from course_lib.lesson import widgets
 
@@ -158,7 +158,7 @@ def _preview(file: Path, figures: Path) -> tuple[int, int] | None:
     if not file.exists():
         return None
     shutil.copy(file, figures / "preview.png")
-    return struct.unpack(">II", file.read_bytes()[16:24])  # so a PNG's header has it
+    return Image.open(file).size
 
 
 def _day(iso: str) -> str:

@@ -153,7 +153,7 @@ def test_a_level_is_drawn_in_its_own_panel(monkeypatch):
     history = {"error": [0.5] * 30, "perplexity": [7.0] * 30}
     plots.training_curves({"run": history}, dict(zip(history, history)), "", levels={"error": ("the mean image", 0.07)})
     left, right = figures[0].axes
-    assert [list(line.get_ydata()) for line in left.lines[1:2]] == [[0.07, 0.07]] and len(right.lines) == 1
+    assert [list(line.get_ydata()) for line in left.lines[1:]] == [[0.07, 0.07]] and len(right.lines) == 1
     assert [text.get_text() for text in left.get_legend().get_texts()] == ["run", "the mean image"]
 
 

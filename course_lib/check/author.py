@@ -39,7 +39,19 @@ from torch import Generator, Tensor
 from course_lib.check.judge import Exercise, Mistake, Observation
 from course_lib.check.observe import Call, Seed, pattern
 
-__all__ = ["SPATIAL", "Call", "Observation", "Seed", "exercise", "normal", "number", "pattern", "scattered", "whole"]
+__all__ = [
+    "SPATIAL",
+    "Call",
+    "Observation",
+    "Seed",
+    "as_a_number",
+    "exercise",
+    "normal",
+    "number",
+    "pattern",
+    "scattered",
+    "whole",
+]
 
 MARKER = re.compile(r"^ *### (BEGIN|END) SOLUTION\n?", re.MULTILINE)
 DOCSTRING = re.compile(r'"""(.|\n)*?"""')  # what it says is no part of the program
@@ -159,3 +171,12 @@ def number(generator: Generator, low: int, high: int) -> int:
 def scattered(values: Tensor) -> Tensor:
     """The same values, with the last axis not the fastest in memory: `.view` refuses what `.reshape` takes."""
     return values.transpose(0, -1).contiguous().transpose(0, -1)
+
+
+def as_a_number(call: Call, observation: Observation) -> Observation:
+    """A view for one number: a tensor without axes counts as the number in it, in a known mistake too."""
+    (name,) = call.gives
+    value = observation.get(name)
+    if not isinstance(value, Tensor) or value.ndim:
+        return observation
+    return observation | {"kind of result": "number", name: value.item()}

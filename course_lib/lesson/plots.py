@@ -143,8 +143,7 @@ def training_curves(
             ax.plot(np.arange(len(values)) + smooth, values, line, label=run, linewidth=2)
         if name in (levels or {}):
             words, level = levels[name]
-            ax.axhline(level, color=GREY, linewidth=1)
-            ax.plot([], [], color=GREY, linewidth=1, label=words)
+            ax.axhline(level, color=GREY, linewidth=1, label=words)
         ax.set(xlabel=f"update (mean of {smooth})", ylabel=label)
         if any(word in name for word in ("loss", "error", "mse")):
             ax.set_yscale("log")

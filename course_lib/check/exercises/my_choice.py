@@ -3,7 +3,7 @@
 import torch
 from torch import Generator, Tensor
 
-from course_lib.check.author import Call, exercise, normal
+from course_lib.check.author import Call, as_a_number, exercise, normal
 
 
 def my_choice(tile, box):
@@ -38,12 +38,10 @@ def draw(generator: Generator) -> list[Call]:
     return [*calls, *last, call(normal(generator, 1, 4), normal(generator, 4), "a box of one")]
 
 
-# Each answers with a tensor: this is also what somebody does who makes the same mistake and a number of it.
 WRONG = r"""
 argmin().item() -> argmax()  # zoo 1
     this is the stamp that is least like the tile: the smallest difference is wanted
 dim=1 -> dim=0
-.item() ->
     the sum runs over the stamps and leaves one number for each pixel; wanted is one number for each stamp, so let the
     pixels be added up
 .sum(dim=1).argmin().item() -> .argmin()
@@ -53,13 +51,11 @@ dim=1 -> dim=0
 .argmin().item() -> .min(dim=0)
     these are two things, how small the difference is and the number of the stamp that has it; only the number is wanted
 .square() ->
-.item() ->
     differences were added up with their signs, so that a pixel too dark makes good one too bright: square them first
 .square().sum(dim=1).argmin().item() -> .sum(dim=1).square().argmin()
     differences were added up first and squared afterwards, so that a pixel too dark makes good one too bright: square
     each of them, then add up
 .square() -> .abs()
-.item() ->
     absolute differences were added up; like means here the smallest sum of squares, which minds one large difference
     more than several small ones
 .square().sum(dim=1).argmin().item() -> .abs().amax(dim=1).argmin()
@@ -67,7 +63,6 @@ dim=1 -> dim=0
 return box[differences.square().sum(dim=1).argmin()]
     this is the stamp itself, its pixels; wanted is its number
 box - tile -> box
-.item() ->
     the tile was not looked at: this is the faintest stamp
 return (box @ tile).argmax()
     the largest product is not the smallest difference: a stamp with much ink wins it
@@ -82,6 +77,7 @@ EXERCISE = exercise(
     place=0,
     draw=draw,
     wrong=WRONG,
+    view=as_a_number,
     hints=(
         "How much does stamp k differ from the tile? You want one number for each stamp, and then to know which of the "
         "stamps has the smallest.",

@@ -26,6 +26,8 @@ def draw(generator: Generator) -> list[Call]:
     def call(batch, slots, dim, codebook_size, part="values", **more):
         codebook = normal(generator, codebook_size, dim)
         nearest = torch.randint(codebook_size, (batch * slots,), generator=generator)
+        nearest[0] = 0
+        codebook[1:2] = 2 * codebook[0]  # where there are two: the product with code 0's latents is larger
         near = codebook[nearest] + 0.1 * normal(generator, batch * slots, dim)  # (B L, D), far from any border
         x = near.reshape(batch, slots, dim)
         names, gives = ("x", "codebook"), ("vq", "codes", "loss")

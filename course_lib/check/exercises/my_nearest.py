@@ -1,8 +1,9 @@
 """Lesson 03: the code that is nearest to one latent."""
 
-from torch import Generator, Tensor
+from torch import Generator
 
-from course_lib.check.author import Call, Observation, exercise, normal, whole
+from course_lib.check.author import Call, as_a_number, exercise, normal, whole
+from course_lib.check.exercises.my_choice import told_apart
 
 
 def my_nearest(x, codebook):
@@ -19,16 +20,9 @@ def draw(generator: Generator) -> list[Call]:
 
     several = [call(normal(generator, 3), normal(generator, 6, 3), "values") for _ in range(4)]
     odd = [call(normal(generator, d), normal(generator, k, d)) for k, d in ((5, 1), (1, 4), (12, 2), (4, 4), (12, 9))]
+    far_in_one, latent = told_apart(generator, 1)  # nearest by squares and by absolute differences are two codes
     codebook = whole(generator, 5, 2)
-    return [*several, *odd, call(codebook[3], codebook.repeat(2, 1), "ties")]
-
-
-def view(call: Call, observation: Observation) -> Observation:
-    """A tensor without axes counts as the number in it: whoever leaves out int(...) may still have chosen wrongly."""
-    code = observation.get("code")
-    if not isinstance(code, Tensor) or code.ndim or code.is_floating_point():
-        return observation
-    return observation | {"kind of result": "number", "code": int(code)}
+    return [*several, *odd, call(latent, far_in_one), call(codebook[3], codebook.repeat(2, 1), "ties")]
 
 
 WRONG = r"""
@@ -64,8 +58,8 @@ EXERCISE = exercise(
     lesson="03_nearest_code",
     points=0,
     draw=draw,
-    view=view,
     wrong=WRONG,
+    view=as_a_number,
     hints=(
         "How far is x from each of the K codes? One subtraction makes all K differences at once.",
         "codebook - x has shape (K, D), a difference in each row. Square, add up along the row, and ask where the "

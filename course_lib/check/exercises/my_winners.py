@@ -1,9 +1,9 @@
 """Lesson 08: how many codes are chosen at all, which is the first thing to ask of a codebook that may collapse."""
 
 import torch
-from torch import Generator, Tensor
+from torch import Generator
 
-from course_lib.check.author import Call, Observation, exercise, normal
+from course_lib.check.author import Call, as_a_number, exercise, normal
 
 
 def my_winners(latents, codebook):
@@ -25,6 +25,7 @@ def draw(generator: Generator) -> list[Call]:
         return normal(generator, count, dim), scale * normal(generator, codebook_size, dim)
 
     far = normal(generator, 12, 3) + 20
+    far[::2] -= 40  # on both sides: no one latent is the nearest to all of them
     far[4] = torch.tensor([0.1, 0.2, 0.1])
     return [
         call(*some(40, 3, 12)),
@@ -33,16 +34,6 @@ def draw(generator: Generator) -> list[Call]:
         call(*some(1, 4, 5), part="odd sizes"),
         call(*some(7, 2, 1), part="odd sizes"),
     ]
-
-
-def as_a_number(call: Call, observation: Observation) -> Observation:
-    """A tensor of one number, and a float that is whole, count as the whole number."""
-    winners = observation.get("winners")
-    if isinstance(winners, Tensor) and winners.numel() == 1:
-        winners = winners.item()
-    if isinstance(winners, (int, float)) and not isinstance(winners, bool) and winners == int(winners):
-        return observation | {"kind of result": "number", "winners": int(winners)}
-    return observation
 
 
 WRONG = r"""

@@ -41,11 +41,10 @@ def forgive_rounding(call: Call, observation: Observation) -> Observation:
 
 WRONG = r"""
 argmin -> argmax  # zoo 1
-    argmax picks the farthest code; the nearest has the smallest distance
+    this is the farthest code, and the nearest has the smallest distance: argmin, not argmax; topk takes the largest
+    unless it is told largest=False
 .argmin(dim=1) -> .min(dim=1).values.long()
     these are the smallest distances, cut to whole numbers; wanted is where they stand: argmin, or the indices of min
-.argmin(dim=1) -> .topk(1, dim=1).indices.squeeze(1)
-    topk takes the largest unless it is told largest=False: these are the farthest codes
 dim=1 -> dim=0
     the minimum runs down the columns: that is the nearest latent of each code, (K,); wanted is one code for each
     latent, (N,)
