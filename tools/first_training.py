@@ -18,7 +18,7 @@ import torch
 from torch.nn import functional as F
 
 from course_lib import files
-from course_lib.quantize import codebook_usage, perplexity
+from course_lib.quantize import codebook_usage
 
 LESSON = Path(__file__).resolve().parents[1] / "notebooks/00_the_whole_game.ipynb"
 
@@ -50,7 +50,6 @@ def main(folder: Path, lesson: Path = LESSON) -> None:
         "codebook_size": run["K"],
         "codes_per_image": codes[0].numel(),
         "codes_in_use": round(codebook_usage(codes, run["K"]).item() * run["K"]),
-        "perplexity": round(perplexity(codes, run["K"]).item()),
     }
     folder.mkdir(parents=True, exist_ok=True)
     files.write(folder / "first.json", json.dumps(facts, indent=1))
