@@ -30,7 +30,19 @@ from course_lib.check.author import text_of
 from course_lib.check.exercises import EXERCISES
 from course_lib.check.judge import draw_calls, judge
 from course_lib.check.observe import observe
-from course_lib.grade import command, given, journal, machine, reports, settings, submissions
+from course_lib.grade import (
+    command,
+    given,
+    gradescope,
+    journal,
+    machine,
+    marks,
+    pages,
+    reports,
+    settings,
+    submissions,
+    tables,
+)
 from course_lib.grade.__main__ import _parser, main
 from course_lib.grade.examiner import Examiner, WeighedApart
 from course_lib.grade.finding import Finding
@@ -839,7 +851,7 @@ def test_files_side_by_side_as_canvas_downloads_them(tmp_path):
     assert submissions.read(ann, hostile.LESSON).cells[0]["source"] == hostile.RIGHT
     export = tmp_path / "export.csv"
     export.write_text("Student,ID,SIS User ID,SIS Login ID,Section\nAnn Doe,12,u,ann@x,A\n")
-    assert reports.Roster(export)._who("doeann_12")[0] == "Ann Doe"
+    assert tables.Roster(export)._who("doeann_12")[0] == "Ann Doe"
 
 
 @pytest.mark.parametrize(
@@ -933,9 +945,9 @@ def test_too_large_a_file_says_what_to_do(tmp_path, monkeypatch):
 # Reports
 
 
-def row_of(*findings: Finding, student: str = "ann", lost: float = 0.0, partial: bool = False, **more) -> reports.Row:
+def row_of(*findings: Finding, student: str = "ann", lost: float = 0.0, partial: bool = False, **more) -> marks.Row:
     points = {finding.check: 4.0 for finding in findings}
-    return reports.Row(student, [reports.Mark(hostile.LESSON, list(findings), points, lost, partial=partial)], **more)
+    return marks.Row(student, [marks.Mark(hostile.LESSON, list(findings), points, lost, partial=partial)], **more)
 
 
 def test_marks_are_points_by_score_less_what_lateness_costs():
@@ -946,30 +958,30 @@ def test_marks_are_points_by_score_less_what_lateness_costs():
     row = row_of(half, whole, lost=0.1, partial=True)
     (mark,) = row.marks
     assert (mark.raw, mark.most, row.total) == (6, 8, pytest.approx(5.4))
-    assert [test["score"] for test in reports.gradescope(row)["tests"]] == [1.8, 3.6]
+    assert [test["score"] for test in gradescope.results(row)["tests"]] == [1.8, 3.6]
     assert "a: wrong" in row.all_notes() and f"{hostile.LESSON}: late, 10% lost" in row.all_notes()
 
 
 def test_what_was_not_graded_is_an_empty_cell_and_no_zero():
     row = row_of(Finding("ann", hostile.LESSON, "a", "d", "not_graded", rows=(("came", "cannot be read"),)))
-    header, line = reports.gradebook([row])
+    header, line = tables.gradebook([row])
     assert line[header.index(hostile.LESSON)] == "" and "cannot be read" in line[-1]
-    result = reports.gradescope(row)
+    result = gradescope.results(row)
     assert "score" not in result and "score" not in result["tests"][0]
-    assert reports.nbgrader_table([row])[1][7:10] == ["", "", ""]
+    assert tables.nbgrader([row])[1][7:10] == ["", "", ""]
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "  =1", "\n=1", "\r+1", "＝1+1", "=1;=2"])
 def test_formulas_are_texts_in_every_table(text):
     row = row_of(a_finding(), student=text, notes=[text])
-    for table in (reports.gradebook([row]), reports.nbgrader_table([row]), reports.Roster().table([row])):
-        cells = [cell for line in csv.reader(io.StringIO(reports.as_csv(table))) for cell in line]
+    for table in (tables.gradebook([row]), tables.nbgrader([row]), tables.Roster().table([row])):
+        cells = [cell for line in csv.reader(io.StringIO(tables.as_csv(table))) for cell in line]
         assert not [cell for cell in cells if cell.strip()[:1] in tuple("=+-@＝")]
         assert all("\n" not in cell and "\r" not in cell for cell in cells)
 
 
 def test_numbers_are_numbers():
-    assert reports._cell(2.0) == "2" and reports._cell(2 / 3) == "0.6667" and reports._cell(0.0) == "0"
+    assert tables.cell(2.0) == "2" and tables.cell(2 / 3) == "0.6667" and tables.cell(0.0) == "0"
 
 
 def test_files_of_students_have_names_that_any_system_takes():
@@ -1004,7 +1016,7 @@ def test_a_page_shows_what_a_check_shows_and_nothing_that_acts():
     finding = Finding(
         "ann", hostile.LESSON, "straight_through", "d", "wrong", 0.0, "<b>title</b>", rows, "<table></table>"
     )
-    text = reports.page(row_of(finding, student="<img src=x onerror=alert(1)>", notes=["<i>"]))
+    text = pages.student(row_of(finding, student="<img src=x onerror=alert(1)>", notes=["<i>"]))
     assert "<script" not in text and "<img" not in text and "<i>" not in text and "&lt;script&gt;" in text
     assert "which of the two terms?" in text and "<table></table>" in text
 
@@ -1015,7 +1027,7 @@ def test_canvas_takes_whom_it_knows_from_its_own_export(tmp_path):
         "\ufeffStudent,ID,SIS User ID,SIS Login ID,Section,Old (1)\n"
         '    Points Possible,,,,,5\n"Doe, Ann",17,u1,ann,A,3\n'
     )
-    table = reports.Roster(export).table([row_of(a_finding()), row_of(a_finding(), student="bob")])
+    table = tables.Roster(export).table([row_of(a_finding()), row_of(a_finding(), student="bob")])
     assert table[0] == ["Student", "ID", "SIS User ID", "SIS Login ID", "Section", hostile.LESSON]
     assert (
         table[1][5] == 4
@@ -1024,11 +1036,11 @@ def test_canvas_takes_whom_it_knows_from_its_own_export(tmp_path):
     )
     export.write_text("Name\nann\n")
     with pytest.raises(ValueError, match="wanted a gradebook exported from Canvas"):
-        reports.Roster(export)
+        tables.Roster(export)
 
 
 def test_nbgraders_table_has_the_columns_of_its_export():
-    table = reports.nbgrader_table([row_of(a_finding(), lost=0.25)])
+    table = tables.nbgrader([row_of(a_finding(), lost=0.25)])
     assert dict(zip(*table))["score"] == 3 and dict(zip(*table))["late_submission_penalty"] == 1
     exporter = pytest.importorskip("nbgrader.plugins.export")
     import inspect

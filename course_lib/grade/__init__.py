@@ -10,7 +10,8 @@
     finding       what is known of one answer
     journal       every finding at once, so that a grader that was killed goes on where it was
     settings      points, late work, an instructor's own exercises: one small file
-    reports       the gradebook, and what students and other systems get
+    marks         what a class got, from the findings and the settings
+    reports       writes what a class gets: `tables`, `pages` (from templates/) and `gradescope`
 
 Answers cross the boundary, never verdicts. The student's code sends back tensors, numbers and words; the reference, the
 comparison and the score exist in the grader alone. docs/instructors.md says what that stops and what it does not.

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from course_lib.grade import reports, sandbox, settings, submissions
+from course_lib.grade import marks, reports, sandbox, settings, submissions, tables
 from course_lib.grade.classroom import Classroom
 from course_lib.grade.examiner import MEMORY, Examiner, WeighedApart
 from course_lib.grade.finding import printable
@@ -22,9 +22,7 @@ def grade(options, sandboxes: list[Sandbox]) -> int:
         for needed in filter(None, (options.submissions, options.canvas)):
             if not Path(needed).exists():
                 raise ValueError(f"there is no {needed}")
-        canvas = (
-            reports.Roster(Path(options.canvas) if options.canvas else None) if options.canvas is not None else None
-        )
+        canvas = tables.Roster(Path(options.canvas) if options.canvas else None) if options.canvas is not None else None
         students = submissions.students_in(options.submissions, leave_out=options.out)
         if not students:
             wanted = f"{options.submissions}/<student>/<NN_topic>.ipynb"
@@ -42,7 +40,8 @@ def grade(options, sandboxes: list[Sandbox]) -> int:
         print(f"nothing was graded: {error}", file=sys.stderr)
         return 2
     memory = MEMORY if options.memory is None else options.memory << 20
-    examiner = Examiner(chosen.exercises, journal.seed, options.timeout, memory)
+    environment = chosen.environment()
+    examiner = Examiner(chosen.exercises, journal.seed, options.timeout, memory, environment)
     scales = [WeighedApart(examiner) if sys.platform == "linux" else examiner.weigh for _ in sandboxes]
     classroom = Classroom(work, examiner, journal, chosen.stamps)
     finished = classroom.grade(sandboxes, scales)
@@ -56,8 +55,9 @@ def grade(options, sandboxes: list[Sandbox]) -> int:
         return 130
     rows = [_row(student, lessons, chosen, classroom) for student in students]
     journal.close()
+    graded = marks.Graded(rows, chosen, environment)
     try:
-        reports.write_all(options.out, rows, canvas, options.nbgrader)
+        reports.write_all(options.out, graded, canvas, options.nbgrader)
     except OSError as error:
         again = f"all is graded, but {options.out} cannot be written: {error}; the same command tries again"
         print(again, file=sys.stderr)
@@ -92,18 +92,18 @@ def _handed_out(chosen: settings.Settings, students: list[submissions.Student]) 
     return lessons
 
 
-def _row(student: submissions.Student, lessons: list[str], chosen: settings.Settings, room: Classroom) -> reports.Row:
-    marks = []
+def _row(student: submissions.Student, lessons: list[str], chosen: settings.Settings, room: Classroom) -> marks.Row:
+    of_lessons = []
     for lesson in lessons:
         notebook, findings = room.findings[student.name, lesson]
         points = {name: chosen.points[name] for name in chosen.lessons()[lesson]}
         lost = chosen.lost_by(student.name, lesson, notebook.handed_in)
         due = chosen.due.get(lesson, chosen.due.get(""))
-        marks.append(reports.Mark(lesson, findings, points, lost, notebook.handed_in, chosen.partial_credit, due))
-    return reports.Row(student.name, marks, list(dict.fromkeys(student.notes)))
+        of_lessons.append(marks.Mark(lesson, findings, points, lost, chosen.partial_credit, due, notebook))
+    return marks.Row(student.name, of_lessons, list(dict.fromkeys(student.notes)))
 
 
-def _to_look_at(folder: Path, rows: list[reports.Row], canvas: reports.Roster | None):
+def _to_look_at(folder: Path, rows: list[marks.Row], canvas: tables.Roster | None):
     """What is in the tables too, and must not be overlooked."""
     for row in rows:
         lessons = [mark.lesson for mark in row.marks if not mark.graded]

@@ -35,10 +35,19 @@ class Examiner:
     """seed:    of the run. Each notebook is asked with draws of its own: nobody's reply is worth anything to another.
     seconds: that a question may take; None: as its exercise needs.
     memory:  bytes that it may take. Several threads may use one examiner.
+    environment: in words, for every finding.
     """
 
-    def __init__(self, exercises: dict[str, Exercise], seed: int, seconds: float | None = None, memory: int = MEMORY):
+    def __init__(
+        self,
+        exercises: dict[str, Exercise],
+        seed: int,
+        seconds: float | None = None,
+        memory: int = MEMORY,
+        environment: str = "",
+    ):
         self.exercises, self.seed, self.seconds, self.memory = exercises, seed, seconds, memory
+        self.environment = environment
         self._usual: dict[str, float] = {}
 
     def seconds_for(self, name: str) -> float:
@@ -79,6 +88,7 @@ class Examiner:
 
     def _about(self, notebook: Notebook, finding: Finding, **more) -> Finding:
         about = {"student": notebook.student, "lesson": notebook.lesson, "notebook": notebook.digest}
+        about |= {"seed": self.seed_for(notebook), "environment": self.environment}
         return dataclasses.replace(finding, **about, allowed=self.seconds_for(finding.check), **more)
 
     def _best(self, notebook: Notebook, name: str, sandbox: Sandbox, weigh: Weigh) -> Finding:
@@ -214,7 +224,10 @@ def _finding(exercise: Exercise, seed: int, content: dict) -> Finding:
     rows = [row for row in feedback.rows_of(exercise, verdict, 0) if row[0] not in ("next", "compare")]
     rows += failed if kind == "raised" else []
     picture = "" if kind == "pass" else feedback.picture_of(verdict.difference)
-    return _of_rows(name, kind, feedback.title_of(exercise, verdict), rows, verdict.score, picture)
+    finding = _of_rows(name, kind, feedback.title_of(exercise, verdict), rows, verdict.score, picture)
+    if verdict.mistake is None:
+        return finding
+    return dataclasses.replace(finding, mistake=verdict.mistake.name, certain=verdict.certain)
 
 
 def _of_rows(name: str, verdict: str, title: str, rows: list, score: float = 0.0, picture: str = "") -> Finding:

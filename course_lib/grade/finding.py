@@ -22,7 +22,8 @@ class Finding:
     """A line of the journal.
 
     verdict: one of VERDICTS. score: in [0, 1]. rows: headings and texts, as a check shows them. picture: HTML.
-    seconds: that it took; allowed: that it might have taken.
+    seconds: that it took; allowed: that it might have taken. mistake: the name of the known one that it was, certainly
+    or likely. seed: of its draws. environment: what it was found with, in words. cell: the one that was taken.
     """
 
     student: str = ""
@@ -37,6 +38,11 @@ class Finding:
     seconds: float = 0.0
     allowed: float = 0.0
     sandbox: str = ""
+    mistake: str = ""
+    certain: bool = False
+    seed: int = 0
+    environment: str = ""
+    cell: int = 0
 
     @classmethod
     def plain(cls, check: str, verdict: str, why: str) -> "Finding":
@@ -48,7 +54,7 @@ class Finding:
         """`KeyError`, `TypeError` or `ValueError` for what no finding ever was."""
         finding = cls(**line | {"rows": tuple((str(heading), str(text)) for heading, text in line["rows"])})
         for field in fields(cls):
-            if not isinstance(getattr(finding, field.name), {float: (int, float), str: str}.get(field.type, tuple)):
+            if not isinstance(getattr(finding, field.name), (int, float) if field.type is float else field.type):
                 raise ValueError(field.name)
         if finding.verdict not in VERDICTS or not 0 <= finding.score <= 1:
             raise ValueError(finding.verdict)

@@ -19,8 +19,10 @@ alice = 3
 """
 
 import hashlib
+import importlib.metadata
 import importlib.util
 import math
+import platform
 import sys
 import tomllib
 import traceback
@@ -79,6 +81,20 @@ class Settings:
         library = [COURSE / f"{name}.py" for name in (*MODULES, "models")]
         files = [*sorted((COURSE / "check").rglob("*.py")), *library, *self.private]
         return hashlib.sha256(b"\0".join(path.read_bytes() for path in files)).hexdigest()[:16]
+
+    def environment(self) -> str:
+        """What a verdict depends on besides the answer, in words: it is written beside each."""
+        versions = [
+            f"{name} {importlib.metadata.version(name)}" for name in ("torch", "numpy", "vector-quantize-pytorch")
+        ]
+        return ", ".join(
+            [
+                f"checks {self.fingerprint()}",
+                f"Python {platform.python_version()}",
+                *versions,
+                platform.platform(terse=True),
+            ]
+        )
 
 
 def load(path: Path | None) -> Settings:

@@ -1,0 +1,89 @@
+"""The gradebook, and tables for other systems."""
+
+import csv
+import io
+import re
+from pathlib import Path
+
+from course_lib.grade.finding import printable
+from course_lib.grade.marks import Row
+
+
+def as_csv(table: list[list]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([[cell(value) for value in row] for row in table])
+    return text.getvalue()
+
+
+def cell(value) -> str:
+    """Points without noise; a text that a spreadsheet would take for a formula gets an apostrophe before it."""
+    if isinstance(value, float):
+        return f"{value:.4f}".rstrip("0").rstrip(".")
+    text = " ".join(printable(line) for line in str(value).splitlines())
+    return re.sub(r"(^|;)(\s*[=+\-@＝＋－＠])", r"\1'\2", text)  # a semicolon parts cells for half of the world
+
+
+def gradebook(rows: list[Row]) -> list[list]:
+    """An empty cell is an exercise that could not be graded; the notes say why, and the total leaves it out."""
+    lessons = [mark.lesson for mark in rows[0].marks] if rows else []
+    sandboxes = {finding.sandbox for row in rows for mark in row.marks for finding in mark.findings} - {""}
+    table = [["student", *lessons, "total", "out of", "sandbox", "notes"]]
+    for row in rows:
+        marks = [mark.score if mark.graded else "" for mark in row.marks]
+        table.append(
+            [row.student, *marks, row.total, row.most, " or ".join(sorted(sandboxes)), " | ".join(row.all_notes())]
+        )
+    return table
+
+
+def nbgrader(rows: list[Row]) -> list[list]:
+    """As `nbgrader export` writes it."""
+    table = [
+        "assignment duedate timestamp student_id last_name first_name email raw_score late_submission_penalty score "
+        "max_score".split()
+    ]
+    for row in rows:
+        for mark in row.marks:
+            due, when = (time.strftime("%Y-%m-%d %H:%M:%S") if time else "" for time in (mark.due, mark.handed_in))
+            marks = [mark.raw, mark.raw * mark.lost, mark.score] if mark.graded else ["", "", ""]
+            table.append([mark.lesson, due, when, row.student, "", "", "", *marks, mark.most])
+    return table
+
+
+class Roster:
+    """Who is who in Canvas: from a gradebook that was exported there, or from the folders' names alone.
+
+    A folder is a student's if its name is the "SIS Login ID", the "SIS User ID", the "ID" or the "Student" of a line;
+    of a file that Canvas named, doeann_1234, the number at the end is the "ID".
+    """
+
+    COLUMNS = ("Student", "ID", "SIS User ID", "SIS Login ID", "Section")
+
+    def __init__(self, exported: Path | None = None):
+        self.lines: list[dict[str, str]] = []
+        self.unknown: list[str] = []  # students for whom there was no line
+        if exported:
+            with open(exported, encoding="utf-8-sig", newline="") as file:
+                reader = csv.DictReader(file)
+                missing = [name for name in ("Student", "ID", "Section") if name not in (reader.fieldnames or [])]
+                if missing:
+                    wanted = "wanted a gradebook exported from Canvas, with commas"
+                    raise ValueError(f"{exported} has no column {', '.join(missing)}; {wanted}")
+                self.lines = [line for line in reader if line["ID"]]
+
+    def table(self, rows: list[Row]) -> list[list]:
+        lessons = [mark.lesson for mark in rows[0].marks] if rows else []
+        table = [[*self.COLUMNS, *lessons]]
+        table.append(["    Points Possible", "", "", "", "", *(mark.most for mark in (rows[0].marks if rows else []))])
+        for row in rows:
+            marks = [mark.score if mark.graded else "" for mark in row.marks]
+            table.append([*self._who(row.student), *marks])
+        return table
+
+    def _who(self, student: str) -> list[str]:
+        for column in ("SIS Login ID", "SIS User ID", "ID", "Student"):
+            for line in self.lines:
+                if line.get(column) == student or column == "ID" and line["ID"] == student.rpartition("_")[2]:
+                    return [line.get(name) or "" for name in self.COLUMNS]
+        self.unknown.append(student)
+        return [student, "", "", student, ""]
