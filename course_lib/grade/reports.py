@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from course_lib import files
-from course_lib.grade import gradescope, pages, tables
+from course_lib.grade import alike, gradescope, pages, tables
 from course_lib.grade.marks import Graded
 
 
@@ -17,7 +17,7 @@ def write_all(folder: Path, graded: Graded, canvas: tables.Roster | None = None,
     names = file_names(row.student for row in rows)
     for row in rows:
         _write(folder / f"{names[row.student]}.json", json.dumps(gradescope.results(row), indent=1) + "\n")
-        _write(folder / f"{names[row.student]}.html", pages.student(row))
+        _write(folder / f"{names[row.student]}.html", pages.student(row, graded.settings))
     optional = {"nbgrader.csv": nbgrader and tables.nbgrader(rows), "canvas.csv": canvas and canvas.table(rows)}
     for name, table in optional.items():
         if table:
@@ -25,6 +25,7 @@ def write_all(folder: Path, graded: Graded, canvas: tables.Roster | None = None,
         else:
             (folder / name).unlink(missing_ok=True)  # it would show the marks of an earlier run
     _write(folder / "gradebook.csv", tables.as_csv(tables.gradebook(rows)))
+    _write(folder / "alike.html", alike.page(rows, graded.settings))
 
 
 def _write(path: Path, text: str) -> None:

@@ -1,5 +1,6 @@
 """The instructor's one small file: points, late work, private exercises. TOML; every table may be left out.
 
+course = "Deep learning, winter"     # as students' pages name it
 private = ["hidden/e90_mine.py"]     # files with exercises of one's own, seen from this file's folder
 partial_credit = true                # an answer gets the share of its parts that hold; else all its points or none
 
@@ -44,11 +45,13 @@ class BadSettings(ValueError):
 
 @dataclass(frozen=True)
 class Settings:
-    """exercises: all that can be graded, by the name of the answer. points: of each answer, 0 where it is not asked."""
+    """exercises: all that can be graded, by the name of the answer. points: of each answer, 0 where it is not asked.
+    course: its name, for students."""
 
     exercises: dict[str, Exercise] = field(default_factory=lambda: dict(EXERCISES))
     points: dict[str, float] = field(default_factory=lambda: {e.name: float(e.points) for e in EXERCISES.values()})
     named: tuple[str, ...] = ()  # the lessons that the settings give points
+    course: str = "VQ-VAEs in PyTorch: an open course"
     private: tuple[Path, ...] = ()
     partial_credit: bool = False
     due: dict[str, datetime] = field(default_factory=dict)  # by lesson; "" for those that are not named
@@ -107,7 +110,7 @@ def load(path: Path | None) -> Settings:
         raise BadSettings(f"{path} cannot be read: {error.strerror}") from None
     except ValueError as error:
         raise BadSettings(f"{path} is not TOML: {error}") from None
-    _known(path, "the file", table, {"points", "late", "private", "partial_credit"})
+    _known(path, "the file", table, {"course", "points", "late", "private", "partial_credit"})
     private = tuple(
         (path.parent / _of_kind(path, "private", name, str)).resolve()
         for name in _of_kind(path, "private", table.get("private", []), list)
@@ -132,6 +135,7 @@ def load(path: Path | None) -> Settings:
         exercises=exercises,
         points=_shared_out(exercises, points),
         named=tuple(sorted({exercises[name].lesson if name in exercises else name for name, p in points.items() if p})),
+        course=_of_kind(path, "course", table.get("course", Settings.course), str),
         private=private,
         partial_credit=_of_kind(path, "partial_credit", table.get("partial_credit", False), bool),
         due={lesson: _moment(path, when) for lesson, when in due.items()},
