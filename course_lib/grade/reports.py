@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from course_lib import files
-from course_lib.grade import alike, gradescope, pages, tables
+from course_lib.grade import alike, class_report, gradescope, pages, tables
 from course_lib.grade.marks import Graded
 
 
@@ -26,6 +26,8 @@ def write_all(folder: Path, graded: Graded, canvas: tables.Roster | None = None,
             (folder / name).unlink(missing_ok=True)  # it would show the marks of an earlier run
     _write(folder / "gradebook.csv", tables.as_csv(tables.gradebook(rows)))
     _write(folder / "alike.html", alike.page(rows, graded.settings))
+    _write(folder / "class.html", class_report.page(graded, names, folder))
+    _write(folder / "class.json", json.dumps(class_report.summary(graded), indent=1) + "\n")
 
 
 def _write(path: Path, text: str) -> None:
