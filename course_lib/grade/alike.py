@@ -21,7 +21,7 @@ from course_lib.check.judge import Exercise
 from course_lib.grade import listing
 from course_lib.grade.given import COURSE
 from course_lib.grade.marks import Row
-from course_lib.grade.pages import TEMPLATES
+from course_lib.grade.pages import RESULTS, TEMPLATES
 from course_lib.grade.settings import Settings
 
 SHINGLE, WORDS = 4, 3  # tokens of a piece of a program, words of a piece of a comment
@@ -32,7 +32,7 @@ SURE = 3  # bits more than it takes to be the likeliest pair of the class by cha
 MOST_SOURCE, MOST_SHOWN = 20_000, 60  # characters of an answer that is looked at, pairs that are shown
 SKIPPED = re.compile(r"^[ \t]*([%!?]|(check|hint|picture)\().*$", re.MULTILINE)  # what is IPython's, or a check's
 TOKEN = re.compile(r"\.?\w+|[^\w\s()\[\]{},:.]+")  # an attribute has its dot; brackets follow from the rest
-ODD = re.compile(r"\S[ \t]{2,}|[ \t]+$|\s[,)\]]|[(\[]\s\S|,\S|;|\w\s[-+*/=]\w|\w[-+*/=]\s\w")  # in a line of code
+ODD = re.compile(r"\S[ \t]{2,}|\s[,)\]]|[(\[]\s\S|,\S|;|\w\s[-+*/=]\w|\w[-+*/=]\s\w")  # in a line of code
 
 Piece = tuple[str, str]  # the kind, one of WORTH, and what it is
 
@@ -161,8 +161,8 @@ def _of_layout(line: str) -> Iterator[Piece]:
     words = re.findall(r"\w+", comment.lower())
     for start in range(max(1, len(words) - WORDS + 1)) if len(words) > 1 else ():
         yield "comment", " ".join(words[start : start + WORDS])
-    code = code if not hash_sign else code.rstrip(" \t")
-    if code.strip() and ODD.search(code.lstrip()):
+    bare = code.strip()
+    if bare and (ODD.search(bare) or not hash_sign and code != code.rstrip()):
         yield "spacing", re.sub(r"\w+", "w", code.lstrip())
 
 
@@ -281,7 +281,7 @@ def _told(pair: Pair, answers: dict[str, dict[str, Answer]]) -> dict:
         same = sum(answer.shape == both[0].shape for answer in answers[check].values())
         kinds = Counter(kind for kind, _ in seen)
         told.append({
-            "check": check, "verdicts": [answer.verdict for answer in both], "kinds": kinds,
+            "check": check, "results": list(dict.fromkeys(RESULTS[answer.verdict] for answer in both)), "kinds": kinds,
             "same": same if both[0].shape == both[1].shape else 0, "compared": len(answers[check]),
             "texts": [
                 (student, *_listed(answer), set().union(*(answer.pieces[piece] for piece in seen)))
