@@ -33,7 +33,9 @@ def cell_of(notebook: Notebook | None, name: str, number: int = 0) -> dict | Non
     """The cell that was taken for an answer: the one of this number where it is known; else of those that define the
     name, or have its tag, the likeliest."""
     cells = notebook.cells if notebook else ()
-    defines = re.compile(rf"^[ \t]*(async[ \t]+)?(def|class)[ \t]+{re.escape(name)}\b|^{re.escape(name)}[ \t]*[:=]", re.MULTILINE)
+    defines = re.compile(
+        rf"^[ \t]*(async[ \t]+)?(def|class)[ \t]+{re.escape(name)}\b|^{re.escape(name)}[ \t]*[:=]", re.MULTILINE
+    )
     best = None
     for place, cell in enumerate(cells):
         worth = (cell["number"] == number, bool(defines.search(cell["source"])), f"answer:{name}" in cell["tags"])
@@ -43,7 +45,7 @@ def cell_of(notebook: Notebook | None, name: str, number: int = 0) -> dict | Non
 
 
 def lines_of(source: str) -> list[list[Piece]]:
-    """Every line in pieces. What is not seen, or changes the order of what is, stands there by its number in Unicode."""
+    """Every line in pieces. What nobody sees, or what changes the order of the rest, is shown by its Unicode number."""
     source = source.replace("\r\n", "\n").replace("\r", "\n")
     source = "\n".join(line.rstrip() for line in source.split("\n"))  # lines of blanks take Pygments for ever
     if len(source) <= MOST_COLOURED:

@@ -1,6 +1,7 @@
 """The instructor's one small file: points, late work, private exercises. TOML; every table may be left out.
 
 course = "Deep learning, winter"     # as students' pages name it
+pages = "https://example.org/course" # where students find the course's own pages: theirs then link to its sections
 private = ["hidden/e90_mine.py"]     # files with exercises of one's own, seen from this file's folder
 partial_credit = true                # an answer gets the share of its parts that hold; else all its points or none
 
@@ -24,6 +25,7 @@ import importlib.metadata
 import importlib.util
 import math
 import platform
+import re
 import sys
 import tomllib
 import traceback
@@ -46,12 +48,13 @@ class BadSettings(ValueError):
 @dataclass(frozen=True)
 class Settings:
     """exercises: all that can be graded, by the name of the answer. points: of each answer, 0 where it is not asked.
-    course: its name, for students."""
+    course: its name, for students. pages: the address of its pages, without a slash at the end."""
 
     exercises: dict[str, Exercise] = field(default_factory=lambda: dict(EXERCISES))
     points: dict[str, float] = field(default_factory=lambda: {e.name: float(e.points) for e in EXERCISES.values()})
     named: tuple[str, ...] = ()  # the lessons that the settings give points
     course: str = "VQ-VAEs in PyTorch: an open course"
+    pages: str = ""
     private: tuple[Path, ...] = ()
     partial_credit: bool = False
     due: dict[str, datetime] = field(default_factory=dict)  # by lesson; "" for those that are not named
@@ -110,7 +113,7 @@ def load(path: Path | None) -> Settings:
         raise BadSettings(f"{path} cannot be read: {error.strerror}") from None
     except ValueError as error:
         raise BadSettings(f"{path} is not TOML: {error}") from None
-    _known(path, "the file", table, {"course", "points", "late", "private", "partial_credit"})
+    _known(path, "the file", table, {"course", "pages", "points", "late", "private", "partial_credit"})
     private = tuple(
         (path.parent / _of_kind(path, "private", name, str)).resolve()
         for name in _of_kind(path, "private", table.get("private", []), list)
@@ -136,6 +139,7 @@ def load(path: Path | None) -> Settings:
         points=_shared_out(exercises, points),
         named=tuple(sorted({exercises[name].lesson if name in exercises else name for name, p in points.items() if p})),
         course=_of_kind(path, "course", table.get("course", Settings.course), str),
+        pages=_address(path, table.get("pages", "")),
         private=private,
         partial_credit=_of_kind(path, "partial_credit", table.get("partial_credit", False), bool),
         due={lesson: _moment(path, when) for lesson, when in due.items()},
@@ -211,6 +215,13 @@ def _of_kind(path: Path, name: str, value, kind: type):
     if not isinstance(value, kind):
         raise BadSettings(f"{path}: {name} is {value!r}; wanted {kind.__name__}")
     return value
+
+
+def _address(path: Path, value) -> str:
+    address = _of_kind(path, "pages", value, str)
+    if address and not re.fullmatch(r"https?://[^\s\"'<>]+", address):
+        raise BadSettings(f"{path}: pages is {address!r}; wanted an address that begins with http:// or https://")
+    return address.rstrip("/")
 
 
 def _number(path: Path, name: str, value, most: float = math.inf) -> float:
