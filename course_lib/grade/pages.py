@@ -24,5 +24,5 @@ def card(finding: Finding, mark: Mark) -> str:
     status = {"pass": "right", "blank": "not attempted", "not_graded": "not attempted"}.get(finding.verdict, "wrong")
     colour = feedback.COLOURS.get(status, feedback.AMBER)
     points = [("points", f"{cell(mark.brings(finding))} of {cell(mark.points[finding.check])}")]
-    rows = [*finding.rows, *(points if finding.verdict != "not_graded" else [])]
+    rows = [*finding.rows, *(points if mark.counted(finding) else [])]
     return feedback.as_html(finding.title, rows, "", colour, finding.picture)
