@@ -547,8 +547,8 @@ def a_finding(student: str = "ann", verdict: str = "pass", **more) -> Finding:
     )
 
 
-def reopened(folder: Path, checks: str = "c") -> journal.Journal:
-    return journal.Journal(folder, checks)
+def reopened(folder: Path, checks: str = "") -> journal.Journal:
+    return journal.Journal(folder, {hostile.NAME: checks})
 
 
 def test_what_was_written_is_known_again_with_its_draws(tmp_path):
@@ -596,11 +596,21 @@ def test_verdicts_that_fell_to_the_grader_are_found_again(tmp_path):
     book.close()
 
 
-def test_verdicts_of_other_checks_are_put_aside_not_lost(tmp_path, capsys):
+def test_verdicts_of_other_checks_are_not_believed_and_not_lost(tmp_path):
     first = reopened(tmp_path, "old")
-    first.write(a_finding())
+    first.write(a_finding(checks="old"))
+    first.write(a_finding("bob"))  # before findings said by which
     first.close()
     again = reopened(tmp_path, "new")
+    assert again.taken_over == 0 and again.outdated == {hostile.NAME} and again.seed == first.seed
+    assert again.find("ann", hostile.NAME, "digest", 10) is None is again.find("bob", hostile.NAME, "digest", 10)
+    again.close()
+    assert b"ann" in again.path.read_bytes() and b"bob" in again.path.read_bytes()
+
+
+def test_a_file_that_is_no_journal_is_put_aside_not_lost(tmp_path, capsys):
+    (tmp_path / journal.NAME).write_text(json.dumps(a_finding().as_line()) + "\n")
+    again = reopened(tmp_path)
     assert again.taken_over == 0 and "graded anew" in capsys.readouterr().out
     assert b"ann" in (tmp_path / f"{journal.NAME}.old-1").read_bytes()
     again.close()
