@@ -3,8 +3,9 @@
 Two right answers of three lines are alike because they are right. So what counts is not how much two students have in
 common, but how few others have it too. An answer is taken apart into pieces: runs of SHINGLE tokens within a statement,
 with the names that the student chose put by their order; the rare names themselves; runs of words in comments; odd
-spacing. A piece that stands in the published solution, in a known mistake or in the lesson's own cells is worth nothing. Any other, which `m` of `n` students have, is worth log2((n + OTHERS) / m) bits, as if each had it by
-chance. What two students share is added up over all of their answers.
+spacing. A piece that stands in the published solution, a known mistake or the cells of the lesson is worth nothing.
+Any other, which `m` of `n` students have, is worth log2((n + OTHERS) / m) bits, as if each had it by chance. What two
+students share is added up over all of their answers.
 """
 
 import ast
@@ -21,7 +22,7 @@ from course_lib.check.judge import Exercise
 from course_lib.grade import listing
 from course_lib.grade.given import COURSE
 from course_lib.grade.marks import Row
-from course_lib.grade.pages import TEMPLATES
+from course_lib.grade.pages import RESULTS, TEMPLATES
 from course_lib.grade.settings import Settings
 
 SHINGLE, WORDS = 4, 3  # tokens of a piece of a program, words of a piece of a comment
@@ -32,7 +33,7 @@ SURE = 3  # bits more than it takes to be the likeliest pair of the class by cha
 MOST_SOURCE, MOST_SHOWN = 20_000, 60  # characters of an answer that is looked at, pairs that are shown
 SKIPPED = re.compile(r"^[ \t]*([%!?]|(check|hint|picture)\().*$", re.MULTILINE)  # what is IPython's, or a check's
 TOKEN = re.compile(r"\.?\w+|[^\w\s()\[\]{},:.]+")  # an attribute has its dot; brackets follow from the rest
-ODD = re.compile(r"\S[ \t]{2,}|[ \t]+$|\s[,)\]]|[(\[]\s\S|,\S|;|\w\s[-+*/=]\w|\w[-+*/=]\s\w")  # in a line of code
+ODD = re.compile(r"\S[ \t]{2,}|\s[,)\]]|[(\[]\s\S|,\S|;|\w\s[-+*/=]\w|\w[-+*/=]\s\w")  # in a line of code
 
 Piece = tuple[str, str]  # the kind, one of WORTH, and what it is
 
@@ -62,13 +63,12 @@ class Pair:
 
 
 def taken_apart(source: str, name: str, verdict: str = "") -> Answer:
-    """Runs nothing. What Python cannot read is compared line by line."""
+    """A cell that defines the answer `name`. Runs nothing; what Python cannot read is compared line by line."""
     source = source.replace("\r\n", "\n").replace("\r", "\n")[:MOST_SOURCE]
     answer = Answer(source, verdict)
     plain = SKIPPED.sub("", source)
     try:
-        tree = ast.parse(plain)
-        statements, chosen = _statements(tree, name)
+        statements, chosen = _statements(ast.parse(plain), name)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         statements = [(number, line.partition("#")[0]) for number, line in enumerate(plain.split("\n"), 1)]
         chosen = set()
@@ -91,61 +91,44 @@ def taken_apart(source: str, name: str, verdict: str = "") -> Answer:
 def _statements(tree: ast.Module, name: str) -> tuple[list[tuple[int, str]], set[str]]:
     """The lines of the program as Python itself would write them, without docstrings, annotations and imports, each
     with the number that it has in the source; and the names that the student chose."""
-    chosen = {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
+    chosen = set()
     for node in ast.walk(tree):
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+        if isinstance(node, ast.arg):
+            chosen.add(node.arg)
+            node.annotation = None
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             chosen.add(node.id)
-        elif isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
             chosen.add(node.name)
-    tree = ast.fix_missing_locations(_Bare().visit(tree))
-    text = ast.unparse(tree)
-    numbers = {}  # the tree of what was written out is the same tree, with other line numbers
-    for old, new in zip(ast.walk(tree), ast.walk(ast.parse(text))):
-        if isinstance(old, (ast.stmt, ast.excepthandler, ast.match_case)) and hasattr(new, "lineno"):
-            numbers.setdefault(new.lineno, old.lineno)
+            node.returns = None
+        for part in ("body", "orelse", "finalbody"):
+            if isinstance(getattr(node, part, None), list):
+                setattr(node, part, list(_bare(getattr(node, part))))
+        if isinstance(getattr(node, "body", None), list) and not node.body:
+            node.body = [ast.Pass(lineno=getattr(node, "lineno", 1))]
+    text = ast.unparse(ast.fix_missing_locations(tree))
+    old, new = (
+        [node.lineno for node in ast.walk(one) if isinstance(node, ast.stmt)] for one in (tree, ast.parse(text))
+    )
+    numbers = dict(zip(reversed(new), reversed(old)))  # of a line with two statements, the first
     lines, last = [], 1
     for number, line in enumerate(text.split("\n"), 1):
         last = numbers.get(number, last)
         lines.append((last, line))
-    return lines, {each for each in chosen - {name, "self"} if not re.fullmatch(r"__\w+__", each)}
+    return lines, {word for word in chosen - {name, "self"} if not re.fullmatch(r"__\w+__", word)}
 
 
-class _Bare(ast.NodeTransformer):
-    """Without what says nothing of how an answer was found."""
-
-    def visit_Import(self, node):
-        return None
-
-    visit_ImportFrom = visit_Import
-
-    def visit_arg(self, node):
-        node.annotation = None
-        return node
-
-    def visit_AnnAssign(self, node):
-        if node.value is None:
-            return None
-        return self.generic_visit(ast.copy_location(ast.Assign([node.target], node.value), node))
-
-    def visit_FunctionDef(self, node):
-        node.returns = None
-        return self._with_a_body(node)
-
-    visit_AsyncFunctionDef = visit_FunctionDef
-
-    def generic_visit(self, node):
-        return self._with_a_body(node) if isinstance(getattr(node, "body", None), list) else super().generic_visit(node)
-
-    def _with_a_body(self, node):
-        if ast.get_docstring(node, clean=False) if isinstance(node, DOCUMENTED) else None:
-            node.body = node.body[1:]
-        super().generic_visit(node)
-        if not node.body and not isinstance(node, ast.Module):
-            node.body = [ast.copy_location(ast.Pass(), node)]
-        return node
-
-
-DOCUMENTED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Module)
+def _bare(block: list[ast.stmt]) -> Iterator[ast.stmt]:
+    """Without imports, texts that only stand there, and what is annotated."""
+    for node in block:
+        if isinstance(node, ast.AnnAssign) and node.value is not None:
+            yield ast.copy_location(ast.Assign([node.target], node.value), node)
+        elif not (
+            isinstance(node, (ast.Import, ast.ImportFrom, ast.AnnAssign))
+            or isinstance(node, ast.Expr)
+            and isinstance(node.value, ast.Constant)
+        ):
+            yield node
 
 
 def _by_order(tokens: list[str], chosen: set[str], order: dict[str, str]) -> str:
@@ -161,8 +144,8 @@ def _of_layout(line: str) -> Iterator[Piece]:
     words = re.findall(r"\w+", comment.lower())
     for start in range(max(1, len(words) - WORDS + 1)) if len(words) > 1 else ():
         yield "comment", " ".join(words[start : start + WORDS])
-    code = code if not hash_sign else code.rstrip(" \t")
-    if code.strip() and ODD.search(code.lstrip()):
+    bare = code.strip()
+    if bare and (ODD.search(bare) or not hash_sign and code != code.rstrip()):
         yield "spacing", re.sub(r"\w+", "w", code.lstrip())
 
 
@@ -192,7 +175,9 @@ def pairs_of(answers: dict[str, dict[str, Answer]], known: dict[str, list[Answer
     have any two share, the most surprising first; and the bits that this takes."""
     students = sorted({student for of_check in answers.values() for student in of_check})
     who: dict[tuple[str, Piece], list[str]] = defaultdict(list)
-    everybodys = {_where(check, piece) for check in answers for answer in known.get(check, ()) for piece in answer.pieces}
+    everybodys = {
+        _where(check, piece) for check in answers for answer in known.get(check, ()) for piece in answer.pieces
+    }
     for check, of_check in answers.items():
         for student in sorted(of_check):
             for place in {_where(check, piece) for piece in of_check[student].pieces} - everybodys:
@@ -210,7 +195,7 @@ def pairs_of(answers: dict[str, dict[str, Answer]], known: dict[str, list[Answer
         if sum_of_bits >= enough:
             shared = {check: _shared(check, of_check, one, other, who) for check, of_check in answers.items()}
             found.append(Pair(one, other, sum_of_bits, {check: pieces for check, pieces in shared.items() if pieces}))
-    return sorted(found, key=lambda pair: -pair.bits), enough
+    return sorted(found, key=lambda pair: (-pair.bits, pair.one, pair.other)), enough
 
 
 def _where(check: str, piece: Piece) -> tuple[str, Piece]:
@@ -233,11 +218,11 @@ def _shared(check: str, of_check: dict[str, Answer], one: str, other: str, who: 
 def page(rows: list[Row], settings: Settings) -> str:
     """OUT/alike.html, the instructor's own: pairs of students with the reason for each, and both texts."""
     answers: dict[str, dict[str, Answer]] = defaultdict(dict)
-    for row, mark in ((row, mark) for row in rows for mark in row.marks):
+    for student, mark in ((row.student, mark) for row in rows for mark in row.marks):
         for finding in mark.findings:
             cell = listing.cell_of(mark.notebook, finding.check, finding.cell)
             if cell and finding.verdict not in ("blank", "not_graded"):
-                answers[finding.check][row.student] = taken_apart(cell["source"], finding.check, finding.verdict)
+                answers[finding.check][student] = taken_apart(cell["source"], finding.check, finding.verdict)
     known = {check: published(settings.exercises[check]) for check in answers}
     pairs, enough = pairs_of(answers, known)
     return TEMPLATES.get_template("alike.html").render(
@@ -281,7 +266,7 @@ def _told(pair: Pair, answers: dict[str, dict[str, Answer]]) -> dict:
         same = sum(answer.shape == both[0].shape for answer in answers[check].values())
         kinds = Counter(kind for kind, _ in seen)
         told.append({
-            "check": check, "verdicts": [answer.verdict for answer in both], "kinds": kinds,
+            "check": check, "results": list(dict.fromkeys(RESULTS[answer.verdict] for answer in both)), "kinds": kinds,
             "same": same if both[0].shape == both[1].shape else 0, "compared": len(answers[check]),
             "texts": [
                 (student, *_listed(answer), set().union(*(answer.pieces[piece] for piece in seen)))

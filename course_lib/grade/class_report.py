@@ -14,7 +14,7 @@ from pathlib import Path
 
 from course_lib.check.judge import Exercise
 from course_lib.grade import listing, pages
-from course_lib.grade.finding import Finding
+from course_lib.grade.finding import TITLES, Finding
 from course_lib.grade.marks import Graded, Mark, Row
 from course_lib.grade.sections import SECTIONS
 
@@ -238,7 +238,7 @@ def page(graded: Graded, names: dict[str, str], folder: Path) -> str:
     return pages.TEMPLATES.get_template("class.html").render(
         graded=graded, reports=all_reports, teach=to_teach(all_reports), kinds=KINDS, names=names, sections=SECTIONS,
         runs=_runs(all_reports, graded.rows), histogram=_histogram(graded.rows), few=FEWEST, median=statistics.median,
-        named=len(graded.rows) <= MOST_NAMED, kind_of=KIND_OF, link=lambda name: _link(name, folder),
+        named=len(graded.rows) <= MOST_NAMED, kind_of=KIND_OF, titles=TITLES, link=lambda name: _link(name, folder),
         listing=listing, by_total=_by_total(graded.rows),
     )  # fmt: skip
 

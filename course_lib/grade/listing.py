@@ -11,7 +11,7 @@ from pygments.token import Comment, Keyword, Name, Number, String
 from course_lib.grade.submissions import Notebook
 
 WINDOW, ABOVE = 60, 20  # lines that are seen at once; of them, above the one that an error names
-MOST_COLOURED, MOST_LINE = 100_000, 400  # characters of a cell, of a line
+MOST_COLOURED, MOST_LINE = 20_000, 400  # characters of a cell (what is longer stays plain), of a line
 KINDS = ((Comment, "comment"), (String, "string"), (Number, "number"), (Keyword, "keyword"))
 KINDS += ((Name.Function, "name"), (Name.Class, "name"))
 INVISIBLE = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
@@ -33,7 +33,9 @@ def cell_of(notebook: Notebook | None, name: str, number: int = 0) -> dict | Non
     """The cell that was taken for an answer: the one of this number where it is known; else of those that define the
     name, or have its tag, the likeliest."""
     cells = notebook.cells if notebook else ()
-    defines = re.compile(rf"^\s*(async\s+)?(def|class)\s+{re.escape(name)}\b|^{re.escape(name)}\s*[:=]", re.MULTILINE)
+    defines = re.compile(
+        rf"^[ \t]*(async[ \t]+)?(def|class)[ \t]+{re.escape(name)}\b|^{re.escape(name)}[ \t]*[:=]", re.MULTILINE
+    )
     best = None
     for place, cell in enumerate(cells):
         worth = (cell["number"] == number, bool(defines.search(cell["source"])), f"answer:{name}" in cell["tags"])
@@ -43,8 +45,9 @@ def cell_of(notebook: Notebook | None, name: str, number: int = 0) -> dict | Non
 
 
 def lines_of(source: str) -> list[list[Piece]]:
-    """Every line in pieces. What is not seen, or changes the order of what is, stands there by its number in Unicode."""
+    """Every line in pieces. What nobody sees, or what changes the order of the rest, is shown by its Unicode number."""
     source = source.replace("\r\n", "\n").replace("\r", "\n")
+    source = "\n".join(line.rstrip() for line in source.split("\n"))  # lines of blanks take Pygments for ever
     if len(source) <= MOST_COLOURED:
         tokens = PythonLexer(stripnl=False, ensurenl=False).get_tokens(source)
         pieces: Iterable[Piece] = ((_kind(token), text) for token, text in tokens)

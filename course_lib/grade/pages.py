@@ -10,7 +10,8 @@ from course_lib.check import feedback
 from course_lib.check.judge import Exercise
 from course_lib.grade import listing
 from course_lib.grade.finding import Finding, printable
-from course_lib.grade.marks import Mark, Row
+from course_lib.grade.marks import Comment, Mark, Row
+from course_lib.grade.sections import SECTIONS
 from course_lib.grade.settings import Settings
 from course_lib.grade.tables import cell
 
@@ -64,8 +65,17 @@ def student(row: Row, settings: Settings | None = None, graded: date | None = No
     settings = settings or Settings()
     answers = [[_answer(mark, finding, settings) for finding in mark.findings] for mark in row.marks]
     _share_room([answer for of_mark in answers for answer in of_mark])
+    shown = {name for mark in row.marks for name in (mark.lesson, *mark.points)}
+    comments: dict[str, list[Comment]] = {}
+    for comment in row.comments:
+        comments.setdefault(comment.answer if comment.answer in shown else "", []).append(comment)
     return TEMPLATES.get_template("student.html").render(
-        row=row, answers=list(zip(row.marks, answers)), graded=graded or date.today(), course=settings.course
+        row=row,
+        comments=comments,
+        answers=list(zip(row.marks, answers)),
+        graded=graded or date.today(),
+        course=settings.course,
+        pages=settings.pages,
     )
 
 
@@ -76,7 +86,9 @@ def _answer(mark: Mark, finding: Finding, settings: Settings) -> dict:
     lines = listing.lines_of(code["source"]) if code and code["source"].strip() else []
     return {
         "check": finding.check, "result": RESULTS[finding.verdict], "card": card(finding, mark),
-        "cell": code and code["number"], "lines": lines, "fault": _line_at_fault(finding, code["source"]) if lines else 0,
+        "cell": code and code["number"], "lines": lines,
+        "fault": _line_at_fault(finding, code["source"]) if lines else 0,
+        "section": SECTIONS.get(finding.check),
         "question": exercise.hints[0] if exercise and finding.verdict not in ("pass", "not_graded") else "",
     }  # fmt: skip
 
@@ -109,5 +121,5 @@ def card(finding: Finding, mark: Mark) -> str:
     status = {"pass": "right", "blank": "not attempted", "not_graded": "not attempted"}.get(finding.verdict, "wrong")
     colour = feedback.COLOURS.get(status, feedback.AMBER)
     points = [("points", f"{cell(mark.brings(finding))} of {cell(mark.points[finding.check])}")]
-    rows = [*finding.rows, *(points if finding.verdict != "not_graded" else [])]
+    rows = [*finding.rows, *(points if mark.counted(finding) else [])]
     return feedback.as_html(finding.title, rows, "", colour, finding.picture)
