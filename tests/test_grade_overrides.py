@@ -249,6 +249,7 @@ def test_what_cannot_be_a_mark_is_told_without_an_entry(room):
     room.change("cyd", "notes", "ill")
     words = room.grade()
     assert "bob, 04_straight_through: 0 -> 5" in words and "ann, total: 2 -> 4" in words and "-> ill" in words
+    assert "a [[comment]] lasts" in words
     assert "[[mark]]" not in words and "ill" in (room.out / "gradebook.csv.by-hand-1").read_text()
 
 
@@ -277,6 +278,16 @@ def test_new_verdicts_are_no_change_by_hand(room):
     room.grade()
     hand_in(room.folder / "in/bob", hostile.RIGHT)
     assert "by hand" not in room.grade() and room.row("bob")["total"] == "2"
+
+
+def test_a_grader_killed_between_the_gradebook_and_its_record_says_the_same_again(room):
+    room.grade()
+    record = (room.out / changes.NAME).read_bytes()
+    hand_in(room.folder / "in/bob", hostile.RIGHT)
+    room.grade()
+    changed = (room.out / changes.CHANGED).read_bytes()
+    (room.out / changes.NAME).write_bytes(record)
+    assert "by hand" not in room.grade() and (room.out / changes.CHANGED).read_bytes() == changed
 
 
 @pytest.mark.parametrize("text", ["", "nonsense", "{}\n", '{"gradebook": "x"}\n{"student": 3}\n', "[]\n"])
@@ -456,8 +467,15 @@ def test_one_folder_for_another_exercise_says_what_is_no_longer_there(room):
     room.grade()
     words = room.grade("--exercise", "04")
     assert "the gradebook is about 04_straight_through alone; the last one was about 05_three_losses too" in words
-    assert "alone" not in room.grade("--exercise", "04") and "alone" not in room.grade()
-    assert "changed by hand" not in words
+    assert "alone" not in room.grade("--exercise", "04")
+    words += room.grade(*room.settings("[points]\ncodebook_loss = 9\nstraight_through = 3\n"))
+    assert words.count("alone") == 1 and "changed by hand" not in words
+    hand_in(room.folder / "in/ann", "def codebook_loss(x, q):\n    return (x.detach() - q).pow(2).mean()\n",
+            "05_three_losses", "codebook_loss")  # fmt: skip
+    room.grade("--exercise", "04")
+    room.grade()
+    (line,) = room.table(changes.CHANGED)
+    assert line["answer"] == "codebook_loss", "what was not asked in between is not forgotten"
 
 
 # ----------------------------------------------------------------------------------------------------------------------

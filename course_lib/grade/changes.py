@@ -112,6 +112,8 @@ def told(cells: list[Cell], known: bool, aside: Path, rows: list[Row], given: ov
     lines = [f"{GRADEBOOK} {why}. It is kept as {aside.name}; in the new one these changes are undone:"]
     lines += [f"    {cell}" for cell in cells[:MOST_TOLD]]
     lines += [f"    and {len(cells) - MOST_TOLD} more"] if len(cells) > MOST_TOLD else []
+    if any(cell.column == "notes" for cell in cells):
+        lines.append("Notes are written anew each time; a [[comment]] lasts, and the student reads it.")
     if entries := list(_entries(cells, rows, given)):
         lines += [f"To make the marks last, put this into {overrides.NAME} and run the command again:\n", *entries]
     return "\n".join(lines)
