@@ -10,6 +10,8 @@ from course_lib import files
 from course_lib.grade import alike, changes, gradescope, pages, tables
 from course_lib.grade.marks import Graded
 
+OURS = {"alike", "class"}  # pages and tables that are nobody's, which no student's name may replace
+
 
 def write_all(
     folder: Path,
@@ -42,7 +44,7 @@ def _write(path: Path, text: str) -> None:
 
 def file_names(students: Iterable[str]) -> dict[str, str]:
     """A name for each student's files: his own, where any system can store it and no two are alike to one."""
-    names, taken = {}, set()
+    names, taken = {}, set(OURS)
     for student in students:
         name = student
         plain = re.fullmatch(r"[\w@+=,()][\w .@+=,()-]*", student) and student[-1] not in ". "
