@@ -700,7 +700,10 @@ def test_each_exercise_may_be_due_at_its_own_time_and_none_need_be(tmp_path):
 
 BAD = {
     "no TOML": ("points = [", "is not TOML"),
-    "unknown table": ("[marks]\nx = 1", "has 'marks'; wanted one of late, partial_credit, points, private"),
+    "unknown table": (
+        "[marks]\nx = 1",
+        "has 'marks'; wanted one of course, late, pages, partial_credit, points, private, roster",
+    ),
     "unknown answer": ("[points]\nstraight_trough = 1", "has 'straight_trough'; wanted one of"),
     "negative": ("[points]\nlook_up = -1", "wanted a number from 0"),
     "word": ('[points]\nlook_up = "2"', "points.look_up is '2'; wanted a number"),
@@ -1010,8 +1013,11 @@ def test_files_of_students_have_names_that_any_system_takes():
         ".hidden",
         "=x",
         "end.",
+        "Class",
+        "alike",
     ]
     names = reports.file_names(students)
+    assert not {"class", "alike"} & set(map(str.lower, names.values())), "the instructor's pages"
     assert names["ann"] == "ann" and names["Zoë"] == "Zoë" and names["=x"] == "=x"
     lowered = [name.lower() for name in names.values()]
     assert len(set(lowered)) == len(students)

@@ -7,10 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from course_lib import files
-from course_lib.grade import alike, changes, gradescope, pages, tables
+from course_lib.grade import alike, changes, class_report, gradescope, pages, tables
 from course_lib.grade.marks import Graded
-
-OURS = {"alike", "class"}  # pages and tables that are nobody's, which no student's name may replace
 
 
 def write_all(
@@ -35,6 +33,8 @@ def write_all(
         else:
             (folder / name).unlink(missing_ok=True)  # it would show the marks of an earlier run
     _write(folder / "gradebook.csv", tables.as_csv(tables.gradebook(rows)))
+    _write(folder / "class.html", class_report.page(graded, names, folder))
+    _write(folder / "class.json", json.dumps(class_report.summary(graded), indent=1) + "\n")
     _write(folder / "alike.html", alike.page(rows, graded.settings))
 
 
@@ -44,7 +44,7 @@ def _write(path: Path, text: str) -> None:
 
 def file_names(students: Iterable[str]) -> dict[str, str]:
     """A name for each student's files: his own, where any system can store it and no two are alike to one."""
-    names, taken = {}, set(OURS)
+    names, taken = {}, {"class", "alike"}  # those are the instructor's own pages
     for student in students:
         name = student
         plain = re.fullmatch(r"[\w@+=,()][\w .@+=,()-]*", student) and student[-1] not in ". "

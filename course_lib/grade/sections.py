@@ -1,4 +1,4 @@
-"""Where the course teaches what an answer is about: a section of a lesson, on the course's pages and in its notebook."""
+"""Where the course teaches what an answer is about: a section of a lesson, on its page and in its notebook."""
 
 from dataclasses import dataclass
 
