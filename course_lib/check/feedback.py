@@ -101,7 +101,7 @@ def as_html(title: str, rows: list[tuple[str, str]], progress: str, colour: str,
     below = f'<div style="opacity:.7;font-size:90%">{escape(progress)}</div>' if progress else ""
     return (
         f'<div style="border-left:5px solid {colour};padding:6px 12px;margin:4px 0;max-width:56em;line-height:1.45">'
-        f'<div style="color:{colour};font-weight:700">{escape(title)}</div>'
+        f'<div style="font-weight:700">{escape(title)}</div>'
         f'<table style="border:none;border-collapse:collapse;margin:4px 0;font-size:100%">{cells}</table>{picture}'
         f"{below}</div>"
     )

@@ -1,5 +1,6 @@
 """The code of an answer as a page shows it: which cell it stands in, and its lines, coloured and cut to length."""
 
+import itertools
 import re
 import unicodedata
 from collections.abc import Iterable
@@ -49,53 +50,50 @@ def lines_of(source: str) -> list[list[Piece]]:
     source = source.replace("\r\n", "\n").replace("\r", "\n")
     source = "\n".join(line.rstrip() for line in source.split("\n"))  # lines of blanks take Pygments for ever
     if len(source) <= MOST_COLOURED:
-        tokens = PythonLexer(stripnl=False, ensurenl=False).get_tokens(source)
-        pieces: Iterable[Piece] = ((_kind(token), text) for token, text in tokens)
+        lines = _coloured(source)
     else:
-        pieces = [("", source)]
-    lines: list[list[Piece]] = [[]]
-    for kind, text in pieces:
-        for part in re.split("(\n)", text):
-            if part == "\n":
-                lines.append([])
-            elif part:
-                lines[-1] += _made_visible(kind, part)
+        lines = [[("", line)] if line else [] for line in source.split("\n")]
     while len(lines) > 1 and not lines[-1]:
         lines.pop()
-    return [_cut(line) for line in lines]
+    return [
+        [piece for kind, text in _cut(line) for piece in _made_visible(kind, text)] if line else line for line in lines
+    ]
 
 
-def _kind(token) -> str:
-    return next((kind for group, kind in KINDS if token in group), "")
+def _coloured(source: str) -> list[list[Piece]]:
+    lines: list[list[Piece]] = [[]]
+    for token, text in PythonLexer(stripnl=False, ensurenl=False).get_tokens(source):
+        kind = next((kind for group, kind in KINDS if token in group), "")
+        first, *more = text.split("\n")
+        lines[-1] += [(kind, first)] if first else []
+        lines += [[(kind, part)] if part else [] for part in more]
+    return lines
+
+
+def _cut(line: list[Piece]) -> Iterable[Piece]:
+    room = MOST_LINE
+    for kind, text in line:
+        yield kind, text[:room]
+        room -= len(text)
+        if room < 0:
+            yield "", " …"
+            return
 
 
 def _made_visible(kind: str, text: str) -> Iterable[Piece]:
-    plain = ""
-    for character in text:
-        if character == "\t" or character.isprintable() and not INVISIBLE.match(character):
-            plain += character
-            continue
-        if plain:
-            yield kind, plain
-        yield MARK, f"U+{ord(character):04X}"
-        plain = ""
-    if plain:
-        yield kind, plain
+    if text.isprintable() and not INVISIBLE.search(text):
+        yield kind, text
+        return
+    for seen, part in itertools.groupby(text, lambda c: c == "\t" or c.isprintable() and not INVISIBLE.match(c)):
+        if seen:
+            yield kind, "".join(part)
+        else:
+            yield from ((MARK, f"U+{ord(character):04X}") for character in part)
 
 
 def name_of(mark: str) -> str:
     """Of a character, from what stands for it: RIGHT-TO-LEFT OVERRIDE of U+202E."""
     return unicodedata.name(chr(int(mark.removeprefix("U+"), 16)), "a control character")
-
-
-def _cut(line: list[Piece]) -> list[Piece]:
-    length, kept = 0, []
-    for kind, text in line:
-        if length + len(text) > MOST_LINE:
-            return [*kept, (kind, text[: MOST_LINE - length]), ("", " …")]
-        length += len(text)
-        kept.append((kind, text))
-    return kept
 
 
 def parts_of(lines: list[list[Piece]], seen: int = 0, room: int = 10**9) -> tuple[list[Part], int, int]:

@@ -95,7 +95,7 @@ def _answer(mark: Mark, finding: Finding, settings: Settings) -> dict:
 
 def _share_room(answers: list[dict]) -> None:
     """Cuts the code to what a page may hold: what short answers leave, longer ones have."""
-    room = MOST_PAGE - BESIDES - sum(len(answer["card"].encode()) for answer in answers)
+    room = MOST_PAGE - BESIDES - sum(len(answer["card"].encode(errors="backslashreplace")) for answer in answers)
     for left, answer in zip(range(len(answers), 0, -1), sorted(answers, key=lambda answer: len(answer["lines"]))):
         answer["parts"], answer["left_out"], taken = listing.parts_of(answer["lines"], answer["fault"], room // left)
         room -= taken

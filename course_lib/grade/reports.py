@@ -33,9 +33,9 @@ def write_all(
         else:
             (folder / name).unlink(missing_ok=True)  # it would show the marks of an earlier run
     _write(folder / "gradebook.csv", tables.as_csv(tables.gradebook(rows)))
-    _write(folder / "alike.html", alike.page(rows, graded.settings))
     _write(folder / "class.html", class_report.page(graded, names, folder))
     _write(folder / "class.json", json.dumps(class_report.summary(graded), indent=1) + "\n")
+    _write(folder / "alike.html", alike.page(rows, graded.settings))
 
 
 def _write(path: Path, text: str) -> None:
