@@ -150,8 +150,8 @@ def _first_difference(finding: Finding) -> str:
 
 @dataclass(frozen=True)
 class Lesson:
-    """One of the commonest mistakes, as somebody's own lines show it. code: without comments, docstrings and names of
-    people, as far as the grader can know; "" where it cannot be shown. wanted: rows of the card."""
+    """One of the commonest mistakes, as somebody's own lines show it. code: without comments and docstrings; "" where
+    nobody's can be shown. rows: of the card. In neither stands a name of who wrote it, as far as a grader can know."""
 
     group: Group
     report: AnswerReport
@@ -165,34 +165,51 @@ class Lesson:
 
 
 def to_teach(all_reports: list[AnswerReport]) -> list[Lesson]:
-    """The mistakes that most students made, one for each answer at most."""
-    firsts = [(report.known[0], report) for report in all_reports if report.known]
-    firsts.sort(key=lambda pair: -len(pair[0].made_by))
-    return [_lesson(group, report) for group, report in firsts[:MOST_TAUGHT]]
+    """The mistakes that most students made."""
+    known = [(group, report) for report in all_reports for group in report.known]
+    known.sort(key=lambda pair: -len(pair[0].made_by))
+    return [_lesson(group, report) for group, report in known[:MOST_TAUGHT]]
 
 
 def _lesson(group: Group, report: AnswerReport) -> Lesson:
     """With the answer that most of them wrote, to the letter; of several, the shortest."""
     written = [(own_lines(one.mark, group.answer, one.finding.cell), one) for one in group.made_by]
-    common = Counter(code for code, _ in written if code)
+    named = {code for code, one in written if _names(one.row.student, code)}
+    common = Counter(code for code, _ in written if code and code not in named)
     code = min(common, key=lambda code: (-common[code], len(code)), default="")
-    finding = next(one.finding for lines, one in written if lines == code or not code)
-    return Lesson(group, report, code, [row for row in finding.rows if row[0] in ("called with", "came", "wanted")])
+    one = next(one for lines, one in written if lines == code or not code)
+    shown = [row for row in one.finding.rows if row[0] in ("called with", "came", "wanted")]
+    return Lesson(group, report, code, [row for row in shown if not _names(one.row.student, row[1])])
+
+
+def _names(student: str, text: str) -> bool:
+    """Whether a part of the student's name or number stands in the text, perhaps within a name such as `ann_loss`."""
+    parts = re.findall(r"[^\W\d_]{3,}|\d{5,}", student)
+    words = map(str.lower, re.findall(r"[^\W\d_]+|\d+", text))
+    return not {part.lower() for part in parts}.isdisjoint(words)
 
 
 def own_lines(mark: Mark, name: str, number: int = 0) -> str:
-    """What defines the answer in the student's cell, laid out anew, without comments and docstrings; "" where there is
-    nothing of the kind."""
+    """What defines the answer in the student's cell, laid out anew, without comments, docstrings and texts that stand
+    alone; "" where there is nothing of the kind."""
     cell = listing.cell_of(mark.notebook, name, number)
     try:
         body = ast.parse(cell["source"]).body if cell else []
         node = next(node for node in reversed(body) if getattr(node, "name", None) == name)
         for part in ast.walk(node):
-            if isinstance(part, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) and ast.get_docstring(part):
-                part.body = part.body[1:] or [ast.Pass()]
+            for name_of_list in ("body", "orelse", "finalbody"):
+                lines = getattr(part, name_of_list, None)
+                if isinstance(lines, list):  # of a lambda it is none
+                    kept = [line for line in lines if not _is_text(line)]
+                    setattr(part, name_of_list, kept or [ast.Pass() for _ in lines[:1]])
         return ast.unparse(node)
     except (StopIteration, SyntaxError, ValueError, RecursionError, MemoryError):
         return ""
+
+
+def _is_text(line: ast.stmt) -> bool:
+    """A docstring, or a text that stands alone in place of a comment."""
+    return isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant) and isinstance(line.value.value, str)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -239,7 +256,8 @@ def page(graded: Graded, names: dict[str, str], folder: Path) -> str:
         graded=graded, reports=all_reports, teach=to_teach(all_reports), kinds=KINDS, names=names, sections=SECTIONS,
         runs=_runs(all_reports, graded.rows), histogram=_histogram(graded.rows), few=FEWEST, median=statistics.median,
         named=len(graded.rows) <= MOST_NAMED, kind_of=KIND_OF, titles=TITLES, link=lambda name: _link(name, folder),
-        listing=listing, by_total=_by_total(graded.rows),
+        listing=listing, by_hand=sum(len(mark.by_hand) for row in graded.rows for mark in row.marks),
+        by_total=_by_total(graded.rows),
     )  # fmt: skip
 
 
