@@ -11,7 +11,12 @@
     journal       every finding at once, so that a grader that was killed goes on where it was
     settings      points, late work, an instructor's own exercises: one small file
     marks         what a class got, from the findings and the settings
+    overrides     marks that a person gives, and comments
+    changes       what was written the last time: a gradebook that a person changed, marks that are others now
+    class_report  the class in view: counts, mistakes, what to teach again; `sections` where a lesson treats an answer
     reports       writes what a class gets: `tables`, `pages` (from templates/) and `gradescope`
+    listing       the code of an answer, as lines of a page
+    alike         which answers are alike beyond what a short right answer must be
 
 Answers cross the boundary, never verdicts. The student's code sends back tensors, numbers and words; the reference, the
 comparison and the score exist in the grader alone. docs/instructors.md says what that stops and what it does not.

@@ -25,6 +25,7 @@ class Finding:
     seconds: that it took; allowed: that it might have taken. mistake: the name of the known one that it was, certainly
     or likely. seed: of its draws. environment: what it was found with, in words. cell: the number of the one that was
     taken. allowed_memory: bytes that it might have taken.
+    checks: the fingerprint of what judged it.
     """
 
     student: str = ""
@@ -45,6 +46,7 @@ class Finding:
     environment: str = ""
     cell: int = 0
     allowed_memory: int = 0
+    checks: str = ""
 
     @classmethod
     def plain(cls, check: str, verdict: str, why: str) -> "Finding":
