@@ -105,11 +105,15 @@ class LastTime:
         files.write(self.folder / NAME, "".join(json.dumps(line) + "\n" for line in lines))
 
 
-def told(cells: list[Cell], aside: Path, rows: list[Row], given: overrides.Overrides) -> str:
-    """For somebody whose changes are not in the new gradebook: which, where they are, and how to make them last."""
-    lines = [f"{GRADEBOOK} was changed by hand. It is kept as {aside.name}; in the new one these changes are undone:"]
+def told(cells: list[Cell], known: bool, aside: Path, rows: list[Row], given: overrides.Overrides) -> str:
+    """For somebody whose changes are not in the new gradebook: which, where they are, and how to make them last. known:
+    whether it is known what was written the last time."""
+    why = "was changed by hand" if known else "is another than the new one, and it is not known who wrote it"
+    lines = [f"{GRADEBOOK} {why}. It is kept as {aside.name}; in the new one these changes are undone:"]
     lines += [f"    {cell}" for cell in cells[:MOST_TOLD]]
     lines += [f"    and {len(cells) - MOST_TOLD} more"] if len(cells) > MOST_TOLD else []
+    if any(cell.column == "notes" for cell in cells):
+        lines.append("Notes are written anew each time; a [[comment]] lasts, and the student reads it.")
     if entries := list(_entries(cells, rows, given)):
         lines += [f"To make the marks last, put this into {overrides.NAME} and run the command again:\n", *entries]
     return "\n".join(lines)

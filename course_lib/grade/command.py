@@ -82,16 +82,11 @@ def grade(options, sandboxes: list[Sandbox]) -> int:
         print(f"{options.out / changes.CHANGED}: {len(changed) - 1} marks are others than the last time, and why")
     for line in _to_look_at(options.submissions, rows, canvas):
         print(f"look at: {line}", file=sys.stderr)
-    if absent:
-        names = ", ".join(printable(student.name) for student in absent)
-        print(f"look at: in the class, and nothing was handed in, which is 0 points: {names}", file=sys.stderr)
-    if gone := [lesson for lesson in last_time.lessons if lesson not in lessons]:
-        about = f"{', '.join(lessons)} alone; the last one was about {', '.join(gone)} too"
-        print(f"look at: the gradebook is about {about}. Another --out keeps them apart", file=sys.stderr)
-    if others := sorted({mark.answer for mark in by_hand.marks} - {*lessons, *names}):
-        print(f"look at: marks by hand for what is not asked this time: {', '.join(others)}", file=sys.stderr)
+    for line in _not_as_expected(rows, absent, last_time, by_hand):
+        print(f"look at: {line}", file=sys.stderr)
     if undone:
-        print(f"look at: {changes.told(undone, aside, rows, by_hand)}", file=sys.stderr)
+        known = last_time.gradebook is not None
+        print(f"look at: {changes.told(undone, known, aside, rows, by_hand)}", file=sys.stderr)
     return 0
 
 
@@ -170,6 +165,22 @@ def _to_look_at(folder: Path, rows: list[marks.Row], canvas: tables.Roster | Non
         yield f"nobody's file in {folder}: {', '.join(map(printable, unused))}"
     if canvas and canvas.lines and canvas.unknown:
         yield f"not in the gradebook exported from Canvas: {', '.join(map(printable, canvas.unknown))}"
+
+
+def _not_as_expected(
+    rows: list[marks.Row], absent: list[submissions.Student], last_time: changes.LastTime, by_hand: overrides.Overrides
+):
+    """What somebody might have thought otherwise who reads the gradebook, or wrote marks by hand."""
+    if absent:
+        names = ", ".join(printable(student.name) for student in absent)
+        yield f"in the class, and nothing was handed in, which is 0 points: {names}"
+    lessons = [mark.lesson for mark in rows[0].marks]
+    if gone := [lesson for lesson in last_time.lessons if lesson not in lessons]:
+        about = f"{', '.join(lessons)} alone; the last one was about {', '.join(gone)} too"
+        yield f"the gradebook is about {about}. Another --out keeps them apart"
+    asked = {name for mark in rows[0].marks for name in (mark.lesson, *mark.points)}
+    if others := sorted({mark.answer for mark in by_hand.marks} - asked):
+        yield f"marks by hand for what is not asked this time: {', '.join(others)}"
 
 
 def _summary(room: Classroom, out: Path) -> str:
