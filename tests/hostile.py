@@ -470,3 +470,8 @@ CELLS |= {
         does("import ctypes\nif ctypes.CDLL(None).prctl(1, 0, 0, 0, 0) == 0: return x + (q - x).detach()"),
     ),
 }
+NOTEBOOKS |= {
+    "three_guesses": ("wrong", notebook(cell(RIGHT, TAG), cell("def straight_through(x, q): return q\n"), cell(WRONG))),
+    "guesses_above_a_stub": ("wrong", notebook(cell(RIGHT, TAG), cell(WRONG), cell(STUB))),
+    "prompts": ("pass", notebook(cell(">>> def straight_through(x, q):\n...     return x + (q - x).detach()\n", TAG))),
+}

@@ -541,7 +541,7 @@ raise LookupError(str(count))"""
         both = threading.Thread(target=tell_and_forget, args=(other, lines))
         both.start()
         time.sleep(0.5)
-        assert 30 < int(tell(container, lines)) < 64
+        assert 8 < int(tell(container, lines)) < 16
         both.join()
     finally:
         other.close()

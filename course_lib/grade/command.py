@@ -40,6 +40,8 @@ def grade(options, sandboxes: list[Sandbox]) -> int:
             for one in sandboxes:
                 one.modules = sandbox.TRAINING
         sandboxes[0].start()
+        for sentence in sandboxes[0].missing():
+            print(f"take care: {sentence}", file=sys.stderr)
         journal = Journal(options.out, chosen.fingerprints())
     except (ValueError, OSError, InUse) as error:  # BadSettings is a ValueError
         print(f"nothing was graded: {error}", file=sys.stderr)
@@ -104,8 +106,9 @@ def _lessons(chosen: settings.Settings, names: list[str] | None) -> list[str] | 
 
 def _handed_out(chosen: settings.Settings, students: list[submissions.Student]) -> list[str]:
     """What the settings give points, and what anybody handed in."""
-    files = {name for student in students for name in student.files}
-    lessons = [lesson for lesson in chosen.lessons() if f"{lesson}.ipynb" in files or lesson in chosen.named]
+    names = list(chosen.lessons())
+    files = {submissions.exercise_of(submissions.own_name(name), names) for s in students for name in s.files}
+    lessons = [lesson for lesson in names if lesson in files or lesson in chosen.named]
     if not lessons:
         wanted = ", ".join(f"{lesson}.ipynb" for lesson in list(chosen.lessons())[:3])
         raise ValueError(f"no folder holds a notebook with the name of an exercise ({wanted}, ...)")

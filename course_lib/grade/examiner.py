@@ -25,9 +25,11 @@ from course_lib.grade.submissions import Notebook
 
 SECONDS, SECONDS_TRAINING = 10.0, 60.0  # that a question may take, where nobody says otherwise
 MEMORY = 2**29  # bytes that it may take, beyond what torch itself does
+HURRIED = 5  # times less, for somebody of whom several answers did not end
 WEIGHING = 2  # times the usual seconds of a question: that its reply may take to be weighed
 OUT_OF_MEMORY = re.compile(r"can't allocate memory|not enough memory|bad_alloc|Cannot allocate memory")
 WANTED = "wanted: plain tensors, tuples of them, numbers, or a flat dictionary of True and False"
+ANSWERED = ("pass", "wrong", "type", "not_graded")  # then nothing further up in the notebook is asked
 Weigh = Callable[[str, int, Reply], tuple[Finding, int]]
 
 
@@ -51,9 +53,9 @@ class Examiner:
         self.environment, self.checks = environment, checks or {}
         self._usual: dict[str, float] = {}
 
-    def seconds_for(self, name: str) -> float:
+    def seconds_for(self, name: str, hurried: bool = False) -> float:
         """That a question about this answer may take."""
-        return self.seconds or self._usual_seconds(name)
+        return (self.seconds or self._usual_seconds(name)) / (HURRIED if hurried else 1)
 
     def seconds_to_weigh(self, name: str) -> float:
         """That the grader may take for the reply: it asks the reference too, and known mistakes."""
@@ -68,8 +70,11 @@ class Examiner:
         words = "\0".join([str(self.seed), notebook.student, notebook.lesson, notebook.digest])
         return int.from_bytes(hashlib.sha256(words.encode(errors="surrogatepass")).digest()[:4]) >> 1
 
-    def ask(self, notebook: Notebook, name: str, sandbox: Sandbox, weigh: Weigh | None = None) -> Finding:
-        """Of the places that define the answer, what the best of them is worth: a copy that was spoilt costs nothing.
+    def ask(
+        self, notebook: Notebook, name: str, sandbox: Sandbox, weigh: Weigh | None = None, hurried: bool = False
+    ) -> Finding:
+        """What the last place that defines the answer is worth. Where that gives no answer (a stub, an error, no end),
+        the one above it is asked: a copy that was spoilt costs nothing, and several guesses gain nothing.
 
         weigh: `self.weigh`, or what does the same elsewhere. Never raises for what an answer does. `NoSandbox` where
         none can be started.
@@ -80,8 +85,10 @@ class Examiner:
         if not any(f"answer:{name}" in cell["tags"] or name in cell["source"] for cell in notebook.cells):
             return self._about(notebook, Finding.plain(name, "blank", "no cell of the notebook defines it"))
         start = time.monotonic()
-        best = self._best(notebook, name, sandbox, weigh or self.weigh)
+        seconds = self.seconds_for(name, hurried)
+        best = self._best(notebook, name, sandbox, weigh or self.weigh, seconds)
         measured = {"seconds": round(time.monotonic() - start, 3), "sandbox": f"{sandbox.kind} ({sandbox.layers})"}
+        measured |= {"allowed": seconds}
         return self._about(notebook, best, **measured)
 
     def not_graded(self, notebook: Notebook, name: str, why: str) -> Finding:
@@ -90,19 +97,23 @@ class Examiner:
     def _about(self, notebook: Notebook, finding: Finding, **more) -> Finding:
         about = {"student": notebook.student, "lesson": notebook.lesson, "notebook": notebook.digest}
         about |= {"seed": self.seed_for(notebook), "environment": self.environment}
+        about |= {"allowed": self.seconds_for(finding.check), "allowed_memory": self.memory}
         about |= {"checks": self.checks.get(finding.check, "")}
-        return dataclasses.replace(finding, **about, allowed=self.seconds_for(finding.check), **more)
+        return dataclasses.replace(finding, **about | more)
 
-    def _best(self, notebook: Notebook, name: str, sandbox: Sandbox, weigh: Weigh) -> Finding:
+    def _best(self, notebook: Notebook, name: str, sandbox: Sandbox, weigh: Weigh, seconds: float) -> Finding:
         seed, best = self.seed_for(notebook), None
         exercise = self.question(name, seed)
         for candidate in range(MOST_CANDIDATES):
             place = wire.pack({"name": name, "cells": list(notebook.cells), "candidate": candidate})
-            reply = sandbox.ask(wire.join(place, exercise), self.seconds_for(name), self.memory)
+            reply = sandbox.ask(wire.join(place, exercise), seconds, self.memory)
             finding, count = weigh(name, seed, reply)
+            if finding.verdict == "timeout":
+                why = f"no result after {seconds:g} seconds; does a loop never end?"
+                finding = Finding.plain(name, "timeout", why)
             if finding.better_than(best):
                 best = finding
-            if best.verdict == "pass" or candidate + 1 >= count:
+            if finding.verdict in ANSWERED or candidate + 1 >= count:
                 break
         return best
 
@@ -118,7 +129,7 @@ class Examiner:
     def weigh(self, name: str, seed: int, reply: Reply) -> tuple[Finding, int]:
         """What a reply is worth, and how many places of the notebook may define the answer."""
         without_reply = {
-            "timeout": f"no result after {self.seconds_for(name):g} seconds; does a loop never end?",
+            "timeout": "no result in time",
             "memory": f"it wanted more than {self.memory >> 20} MiB of memory",
             "crash": reply.data[:200].decode(errors="replace") or "its process was gone",
         }
@@ -130,7 +141,8 @@ class Examiner:
             content = wire.unpack(reply.data)
             if type(content) is not dict or type(content.get("candidates")) is not int:
                 raise wire.Unacceptable("no reply of the kind that was wanted")
-            return _finding(self.exercises[name], seed, content), content["candidates"]
+            finding = _finding(self.exercises[name], seed, content)
+            return _with_its_cell(finding, content), content["candidates"]
         except wire.Unacceptable as error:
             return Finding.plain(name, "type", f"{cleaned(error, 300)}; {WANTED}"), MOST_CANDIDATES
         except Exception as error:  # of the grader's own, whatever brought it about
@@ -230,6 +242,18 @@ def _finding(exercise: Exercise, seed: int, content: dict) -> Finding:
     if verdict.mistake is None:
         return finding
     return dataclasses.replace(finding, mistake=verdict.mistake.name, certain=verdict.certain)
+
+
+def _with_its_cell(finding: Finding, content: dict) -> Finding:
+    """Says which cell it is about, where there was a choice."""
+    cell, last, count = (content.get(what, 0) for what in ("cell", "last", "candidates"))
+    if not type(cell) is type(last) is int:
+        raise wire.Unacceptable("a cell that is no number")
+    if cell < last:
+        why = f"cell {cell} counts, as cell {last}, which defines it last, gives no answer"
+    else:
+        why = f"cell {cell} counts, the last of {count} that define it" if count > 1 and finding.score < 1 else ""
+    return dataclasses.replace(finding, cell=cell, rows=(*finding.rows, *([("cell", why)] if why else [])))
 
 
 def _of_rows(name: str, verdict: str, title: str, rows: list, score: float = 0.0, picture: str = "") -> Finding:

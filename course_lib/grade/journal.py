@@ -58,12 +58,14 @@ class Journal:
         self.outdated = {check for _, check, _ in outdated - self._findings.keys()}
         self.taken_over = len(self._findings)
 
-    def find(self, student: str, check: str, notebook: str, allowed: float) -> Finding | None:
-        """What is known and still holds: not what fell to the grader, nor a want of time that there is now."""
+    def find(self, student: str, check: str, notebook: str, allowed: float, memory: int = 0) -> Finding | None:
+        """What is known and still holds: not what fell to the grader, nor a want of time or memory there is now."""
         finding = self._findings.get((student, check, notebook))
         if finding is None or finding.verdict == "not_graded":
             return None
-        return None if finding.verdict == "timeout" and finding.allowed < allowed else finding
+        more_time = finding.verdict == "timeout" and finding.allowed < allowed
+        more_memory = finding.verdict == "memory" and finding.allowed_memory < memory
+        return None if more_time or more_memory else finding
 
     def ask_again(self, names: set[str]) -> None:
         """Nothing is known any longer about these students, answers and exercises."""

@@ -26,6 +26,16 @@ START = 120.0  # seconds in which torch must be loaded
 GRACE = 5.0  # seconds in which a server must say how a process ended
 POLL = 0.02  # seconds between two looks at the memory of a bare process
 TRAINING = ("torch._dynamo", "vector_quantize_pytorch")  # what an optimiser loads, and what lesson 07 uses
+SLOW_TO_LOAD = {  # by a word of the code: the module that takes seconds
+    "compile": "torch._dynamo", "optim": "torch._dynamo", "torchvision": "torchvision", "torchaudio": "torchaudio",
+    "vector_quantize_pytorch": "vector_quantize_pytorch", "matplotlib": "matplotlib.pyplot", "pandas": "pandas",
+    "scipy": "scipy.stats", "sklearn": "sklearn", "IPython": "IPython",
+}  # fmt: skip
+WITHOUT = {  # of a bare process: what an answer may do where a layer is missing
+    "landlock": "read every file that the account may read, the solutions and other submissions among them, and write",
+    "seccomp": "start processes, open connections and send signals, to the grader too",
+    "limits": "take files and threads without end; its memory is only looked at from time to time",
+}
 
 
 @dataclass(frozen=True)
@@ -153,6 +163,10 @@ class Sandbox:
             self.close()
             raise NoSandbox(f"{self.kind} cannot be started: {words}") from None
 
+    def missing(self) -> list[str]:
+        """What does not hold, in whole sentences, once it has been started."""
+        return []
+
     def close(self) -> None:
         process, self._process, self._ready = self._process, None, False
         if process:
@@ -244,6 +258,14 @@ class Process(Sandbox):
                 f"as root, answers run as nobody, who may not read all of {', '.join(machine.readable_paths())}"
             )
         return layers
+
+    def missing(self) -> list[str]:
+        there = self.layers.split()
+        return [
+            f"there is no {layer} here, so that an answer may {may}"
+            for layer, may in WITHOUT.items()
+            if layer not in there
+        ]
 
     def _ask(self, question: bytes, seconds: float, memory: int) -> Reply:
         process = self._process

@@ -10,6 +10,7 @@ import json
 import os
 import re
 import stat
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -19,7 +20,8 @@ from course_lib.grade.finding import printable
 
 MOST_FILE, MOST_CODE = 2**25, 2**20  # bytes of a notebook, characters of its code
 MOST_FILES, MOST_DEPTH = 10_000, 10  # files and folders of a student, folders in each other
-MOST_CELLS, MOST_TAGS, MOST_BRACKETS = 2000, 20, 500_000  # brackets open lists and dictionaries, 60 bytes or more each
+MOST_CELLS, MOST_TAGS, MOST_LISTS = 2000, 20, 500_000  # of lists and dictionaries, which take 60 bytes or more each
+HANDED_OUT = [Path(__file__).resolve().parent.parent.parent / name for name in ("exercises", "notebooks")]
 PASSED_OVER = {"__MACOSX", ".ipynb_checkpoints", ".git"}
 
 
@@ -41,27 +43,53 @@ class Notebook:
     handed_in: datetime | None = None
 
 
-FROM_CANVAS = re.compile(r"(?P<who>.+?)_(?P<late>LATE_)?(?P<user>\d+)_\d+_(?P<name>.+\.ipynb)")
-A_COPY = re.compile(r"(\d\d_\w+?)(?:-\d+| ?\(\d+\)|-Copy\d+| copy)\.ipynb")  # as browsers, Canvas and Jupyter name one
+NOTEBOOK = (
+    r"\.(?:ipynb(?:\.txt|\.json)?|json)"  # the ends of a notebook's name, as browsers and mail programs make them
+)
+FROM_CANVAS = re.compile(rf"(?P<who>.+?)_(?P<late>LATE_)?(?P<user>\d+)_\d+_(?P<name>.+{NOTEBOOK})", re.IGNORECASE)
+MARK_OF_A_COPY = r"copy_\d+|copy\d*|\d+|\(\d+\)"  # at the end, after `_`: of Jupyter, browsers, Windows, macOS, Canvas
+
+
+def exercise_of(name: str, lessons: Iterable[str]) -> str | None:
+    """The exercise that a file is by its name, whatever systems and students do to names: other case, blanks, a copy's
+    marks, other ends, the student's own name behind."""
+    known = {_plain(lesson): lesson for lesson in lessons}
+    plain, ends = re.subn(rf"_?{NOTEBOOK}_?$", "", _plain(name))
+    if not ends or plain in known:
+        return known.get(plain) if ends else None
+    bare = re.sub(rf"(?:_(?:{MARK_OF_A_COPY})|\(\d+\))+$", "", re.sub(r"^(?:copy_of_)+", "", plain))
+    return known.get(max((one for one in known if f"{bare}_".startswith(f"{one}_")), key=len, default=""))
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\s_-]+", "_", unicodedata.normalize("NFKC", name).casefold().strip())
 
 
 @dataclass
 class Student:
-    """Somebody's files, by the names they were handed out with. notes: what else is to be said, in words. problem: why
-    the files are not known. strange: notebooks that are no exercise by their names, and may be one all the same."""
+    """Somebody's files, by the names they were handed in with. notes: what else is to be said, in words. problem: why
+    the files are not known. lessons: all exercises that there are. strange: notebooks that are none of them by their
+    names, and may be one all the same."""
 
     name: str
     problem: str = ""
     notes: list[str] = field(default_factory=list)
     files: dict[str, Path] = field(default_factory=dict)
+    lessons: tuple[str, ...] = ()
     strange: list[str] = field(default_factory=list)
 
-    def add(self, name: str, path: Path) -> None:
-        """Under the name it was handed out with, and a copy under the original's too, if that is not there itself."""
-        copied = A_COPY.fullmatch(name)
-        for known in filter(None, (name, copied and f"{copied[1]}.ipynb")):
-            if known == path.name or self.files.get(known, path).name != known:
-                self.files[known] = path
+    def files_of(self, lesson: str) -> dict[str, Path]:
+        """Those that may be this exercise: what lies in a folder of its own counts where nothing lies above."""
+        lessons = self.lessons or (lesson,)
+        fits = {name: path for name, path in self.files.items() if exercise_of(own_name(name), lessons) == lesson}
+        return {name: path for name, path in fits.items() if "/" not in name} or fits
+
+
+def own_name(name: str) -> str:
+    """Of a file in a folder of the student's folder, without that, and without what Canvas puts before it."""
+    name = name.rpartition("/")[2]
+    canvas = FROM_CANVAS.fullmatch(name)
+    return canvas["name"] if canvas else name
 
 
 def students_in(folder: Path, leave_out: Path) -> list[Student]:
@@ -79,7 +107,7 @@ def students_in(folder: Path, leave_out: Path) -> list[Student]:
         elif canvas:
             who = f"{canvas['who']}_{canvas['user']}"
             student = students.setdefault(who, Student(who))
-            student.add(canvas["name"], Path(entry.path))
+            student.files[canvas["name"]] = Path(entry.path)
             if canvas["late"]:
                 student.notes.append(f"{printable(canvas['name'])}: late, says Canvas")
         elif entry.is_symlink():
@@ -88,19 +116,18 @@ def students_in(folder: Path, leave_out: Path) -> list[Student]:
 
 
 def _add_files(student: Student, folder: Path) -> None:
-    """Those of the folder itself, and the names of folders in which a notebook lies deeper."""
+    """Those of the folder itself and of the folders in it, and the names of those in which a notebook lies deeper."""
     try:
         paths, problem = files_below(folder)
     except OSError as error:
         student.problem = f"the folder cannot be read: {error.strerror}"
         return
     for path in paths:
-        name, *deeper = path.relative_to(folder).parts
-        if not deeper:
-            canvas = FROM_CANVAS.fullmatch(name)
-            student.add(canvas["name"] if canvas else name, path)
-        elif path.suffix == ".ipynb" and f"{name}/..." not in student.strange:
-            student.strange.append(f"{name}/...")
+        *above, name = path.relative_to(folder).parts
+        if len(above) < 2:
+            student.files["/".join([*above, name])] = path
+        elif path.suffix == ".ipynb" and f"{above[0]}/..." not in student.strange:
+            student.strange.append(f"{above[0]}/...")
     if problem:
         student.notes.append(problem)
 
@@ -136,11 +163,11 @@ def _entries(folder, most: int | None = None) -> list[os.DirEntry]:
 
 def name_unknown_files(students: Iterable[Student], lessons: Iterable[str]) -> None:
     """Notes each notebook whose name is no exercise's, or that lies deeper: work that would be lost in silence."""
-    known = {f"{lesson}.ipynb" for lesson in lessons}
+    lessons = tuple(lessons)
     for student in students:
+        student.lessons = lessons
         for name in student.files:
-            copied = A_COPY.fullmatch(name)
-            if name.endswith(".ipynb") and name not in known and not (copied and f"{copied[1]}.ipynb" in known):
+            if ".ipynb" in name.casefold() and exercise_of(own_name(name), lessons) is None:
                 student.strange.append(name)
         if student.strange:
             names = ", ".join(map(printable, sorted(student.strange)))
@@ -157,7 +184,9 @@ def read(student: Student, lesson: str, stamps: bool = False) -> Notebook:
     """Never raises for what a student did to the file. stamps: whether a timestamp.txt beside it is believed."""
     if student.problem:
         return Notebook(student.name, lesson, problem=student.problem)
-    path = student.files.get(f"{lesson}.ipynb")
+    path, problem = _chosen(student, lesson)
+    if problem:
+        return Notebook(student.name, lesson, problem=problem)
     if path is None and student.strange:  # perhaps it is that: somebody has to look, and there is no zero meanwhile
         names = ", ".join(map(printable, student.strange))
         return Notebook(student.name, lesson, problem=f"no {lesson}.ipynb was handed in; is it one of {names}?")
@@ -174,6 +203,38 @@ def read(student: Student, lesson: str, stamps: bool = False) -> Notebook:
     digest = hashlib.sha256(data).hexdigest()[:16]
     handed_in = (_stamp(student) if stamps else None) or changed
     return Notebook(student.name, lesson, tuple(cells), digest, handed_in=handed_in)
+
+
+def _chosen(student: Student, lesson: str) -> tuple[Path | None, str]:
+    """The file that is graded as this exercise, or why it is not clear which one. A note says what is not obvious.
+
+    Of several it is the one with the original name, unless that was never worked on and just one other was.
+    """
+    fits = student.files_of(lesson)
+    if len(fits) < 2:
+        worked_on = list(fits)
+    else:
+        worked_on = [name for name, path in fits.items() if not _untouched(path, lesson)] or list(fits)
+    original = [name for name in worked_on if name.rpartition("/")[2] == f"{lesson}.ipynb"]
+    chosen, *more = original if len(original) == 1 else worked_on or [None]
+    if more:
+        names = ", ".join(map(printable, worked_on))
+        return None, f"which of {names} is {lesson}.ipynb? Leave the one that counts"
+    others = ", ".join(printable(name) for name in fits if name != chosen)
+    if chosen and (others or chosen != f"{lesson}.ipynb"):
+        taken = f"{printable(chosen)} was taken as {lesson}.ipynb"
+        student.notes.append(f"{taken}, and not {others}" if others else taken)
+    return fits.get(chosen), ""
+
+
+def _untouched(path: Path, lesson: str) -> bool:
+    """Whether its code is what was handed out, and nothing else. False where nobody knows what that was."""
+    handed_out = [place / f"{lesson}.ipynb" for place in HANDED_OUT]
+    try:
+        known = {cell["source"] for file in handed_out if file.exists() for cell in _code_cells(file.read_bytes())}
+        return {cell["source"] for cell in _code_cells(_regular_file(path)[0])} <= known
+    except (OSError, ValueError, RecursionError, MemoryError):
+        return False
 
 
 def _regular_file(path: Path) -> tuple[bytes, datetime]:
@@ -200,12 +261,14 @@ def _code_cells(data: bytes) -> list[dict]:
     """Number, source and tags of each code cell that can be understood."""
     if not data.strip():
         raise ValueError("it is empty")
-    if data.count(b"[") + data.count(b"{") > MOST_BRACKETS:
+    if data.count(b"[") + data.count(b"{") > MOST_LISTS and _lists(data) > MOST_LISTS:
         raise ValueError("it holds too many lists; clear the outputs and save it again")
     try:
         notebook = json.loads(data)
     except ValueError:  # UnicodeDecodeError is one
         raise ValueError("it is not JSON, or was cut off") from None
+    if isinstance(notebook, dict) and "worksheets" in notebook:
+        raise ValueError("it is a notebook of format 3, as before 2015; open it in Jupyter and save it again")
     if not isinstance(notebook, dict) or not isinstance(notebook.get("cells"), list):
         raise ValueError("it is not a notebook of format 4")
     cells = []
@@ -227,6 +290,17 @@ def _code_cells(data: bytes) -> list[dict]:
     if length > MOST_CODE:
         raise ValueError(f"its cells hold {length:,} characters of code; {MOST_CODE:,} are the most")
     return cells
+
+
+def _lists(data: bytes) -> int:
+    """How many lists and dictionaries JSON would make of it: brackets outside of strings, since a printed tensor is no
+    list."""
+    try:
+        text = data.decode(json.detect_encoding(data), "surrogatepass")
+    except ValueError:
+        return 0  # as many as `json.loads` makes of it
+    outside = re.sub(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"', "", text, flags=re.DOTALL)
+    return outside.count("[") + outside.count("{")
 
 
 def _stamp(student: Student) -> datetime | None:

@@ -21,7 +21,7 @@ def cell(value) -> str:
     if isinstance(value, float):
         return f"{value:.4f}".rstrip("0").rstrip(".")
     text = " ".join(printable(line) for line in str(value).splitlines())
-    return re.sub(r"(^|;)(\s*[=+\-@＝＋－＠])", r"\1'\2", text)  # a semicolon parts cells for half of the world
+    return re.sub(r"(^|;)([\s\"]*[=+\-@＝＋－＠])", r"\1'\2", text)  # a semicolon parts cells for half of the world
 
 
 def gradebook(rows: list[Row]) -> list[list]:
@@ -62,10 +62,12 @@ class Roster:
 
     def __init__(self, exported: Path | None = None):
         self.lines: list[dict[str, str]] = []
+        self.columns: list[str] = []
         self.unknown: list[str] = []  # students for whom there was no line
         if exported:
             with open(exported, encoding="utf-8-sig", newline="") as file:
                 reader = csv.DictReader(file)
+                self.columns = [name for name in reader.fieldnames or [] if name not in self.COLUMNS]
                 missing = [name for name in ("Student", "ID", "Section") if name not in (reader.fieldnames or [])]
                 if missing:
                     wanted = "wanted a gradebook exported from Canvas, with commas"
@@ -74,12 +76,18 @@ class Roster:
 
     def table(self, rows: list[Row]) -> list[list]:
         lessons = [mark.lesson for mark in rows[0].marks] if rows else []
-        table = [[*self.COLUMNS, *lessons]]
+        table = [[*self.COLUMNS, *map(self._column, lessons)]]
         table.append(["    Points Possible", "", "", "", "", *(mark.most for mark in (rows[0].marks if rows else []))])
         for row in rows:
             marks = [mark.score if mark.graded else "" for mark in row.marks]
             table.append([*self._who(row.student), *marks])
         return table
+
+    def _column(self, lesson: str) -> str:
+        """`Straight through (123)` for 04_straight_through, where the export has just one such column."""
+        begins = tuple(f"{_words(name)} " for name in (lesson, re.sub(r"^\d+_", "", lesson)))
+        fits = [name for name in self.columns if f"{_words(name)} ".startswith(begins)]
+        return fits[0] if len(fits) == 1 else lesson
 
     def absent(self, students: Iterable[str]) -> list[str]:
         """Whoever has a line and is none of these, by the name that a folder of theirs might have."""
@@ -102,3 +110,7 @@ class Roster:
                 if line.get(column) == student or column == "ID" and line["ID"] == student.rpartition("_")[2]:
                     return line
         return None
+
+
+def _words(text: str) -> str:
+    return " ".join(re.findall(r"[^\W_]+", text.casefold()))

@@ -8,7 +8,7 @@ import torch
 
 from course_lib.check.observe import Call, Raised, Seed, raised, run_all
 from course_lib.grade.inside import wire
-from course_lib.grade.inside.program import candidates, run
+from course_lib.grade.inside.program import places, run
 
 
 def warm_up() -> None:
@@ -20,29 +20,32 @@ def warm_up() -> None:
 
 
 def answer(question: bytes) -> bytes:
-    """The reply: a dictionary with "candidates", how many places define the answer, and one of "syntax", "raised",
-    "refused" and "runs".
+    """The reply: a dictionary with "candidates", how many places define the answer; "cell", the number of the one that
+    was asked, and "last", of the last of them; and one of "syntax", "raised", "refused" and "runs".
 
     question is two dictionaries, joined. One of the notebook:
     name:      of the answer.
     cells:     in order: {"number": ..., "source": ..., "tags": [...]}, code alone.
-    candidate: which of the places that define the answer; 0 is the likeliest.
+    candidate: which of the places that define the answer; 0 is what counts in the student's own kernel.
     One of the exercise:
     calls:     what to call it with, the fields of a `Call` each; a `Seed` among the arguments is {"number": ...}.
     given:     by name, sources of the course's modules as far as this exercise lets an answer import them.
     """
-    notebook, exercise = map(wire.unpack, wire.split(question))
-    programs = candidates(notebook["name"], notebook["cells"])
+    notebook, exercise = (wire.unpack(part, most_header=len(part)) for part in wire.split(question))
+    there = places(notebook["name"], notebook["cells"])
     calls = [_as_call(fields) for fields in exercise["calls"]]
     torch.set_num_threads(1)
     _hide_the_course(exercise["given"])
-    reply = {"candidates": len(programs)}
+    about = {"candidates": len(there)}
     try:
-        if notebook["candidate"] < len(programs):
-            reply |= _reply(notebook["name"], programs[notebook["candidate"]], calls)
-        return wire.pack(reply)
+        came = {}
+        if notebook["candidate"] < len(there):
+            number, program = there[notebook["candidate"]]
+            about |= {"cell": number, "last": max(cell for cell, _ in there)}
+            came = _reply(notebook["name"], program, calls)
+        return wire.pack(about | came)
     except wire.Unacceptable as error:
-        return wire.pack({"candidates": len(programs), "refused": str(error)})
+        return wire.pack(about | {"refused": str(error)})
 
 
 def _as_call(fields: dict) -> Call:

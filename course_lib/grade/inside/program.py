@@ -73,10 +73,16 @@ def _root(node: ast.AST | None) -> str:
 
 
 def candidates(name: str, cells: list[dict]) -> list:
-    """The programs that may define the answer, the likeliest first: lists of `Line`s, or the SyntaxError of its cell.
+    """The programs that may define the answer, as `places` has them: lists of `Line`s, or the SyntaxError of a cell."""
+    return [program for _, program in places(name, cells)]
 
-    The cell with its tag comes before others that define the name; of several, the last comes first. A program holds
-    the whole of a tagged cell; of other cells only what the answer needs, by name: imports, functions, constants.
+
+def places(name: str, cells: list[dict]) -> list[tuple[int, "list[Line] | SyntaxError"]]:
+    """(number of the cell, program), the last one first, as it is what the student's own kernel is left with. Cells
+    that Python cannot read define nothing there, and come after all others.
+
+    A program holds the whole of a cell with the answer's tag; of other cells only what the answer needs, by name:
+    imports, functions, constants.
     """
     trees, faults, flags = {}, {}, ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
     for index, cell in enumerate(cells):
@@ -98,8 +104,9 @@ def candidates(name: str, cells: list[dict]) -> list:
     tagged = [index for index, cell in enumerate(cells) if f"answer:{name}" in cell["tags"]]
     defining = {line.cell for line in lines if name in line.binds and not line.imports}
     broken = {i for i in faults if i in tagged or re.search(rf"\b(def|class)\s+{name}\b", cells[i]["source"])}
-    order = sorted(defining | broken, key=lambda index: (index in faults, index not in tagged, -index))
-    return [faults.get(i) or _program(name, lines, i, whole=i in tagged) for i in order[:MOST_CANDIDATES]]
+    order = sorted(defining | broken, key=lambda index: (index in faults, -index))[:MOST_CANDIDATES]
+    programs = [faults.get(i) or _program(name, lines, i, whole=i in tagged) for i in order]
+    return [(cells[index]["number"], one) for index, one in zip(order, programs)]
 
 
 def _parsed(source: str, file: str):
@@ -107,26 +114,25 @@ def _parsed(source: str, file: str):
     try:
         return source, ast.parse(source, file)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        plain = _without_magics(source)
-        if plain is not None and plain != source:
+        plain = _as_ipython_reads(source)
+        if plain != source:
             return _parsed(plain, file)
         if not isinstance(error, SyntaxError):
             error = SyntaxError(f"Python cannot read this cell: {type(error).__name__}")
         return source, error
 
 
-def _without_magics(source: str) -> str | None:
-    """What IPython makes of `%time`, `x = !ls` and `torch.cdist?`: calls, which fail here, as single lines may. None
-    where there is nothing of the kind, or no IPython."""
-    if not re.search(r"[%!?]", source):
-        return None
+def _as_ipython_reads(source: str) -> str:
+    """Without the prompts and the common indentation that IPython takes off; `%time`, `x = !ls` and `torch.cdist?` as
+    calls, which fail here, as single lines may. Lines keep their numbers."""
     try:
         from IPython.core.inputtransformer2 import TransformerManager
 
         body = re.sub(r"\A\s*%%.*\n", "\n", source)  # a magic for the whole cell: the cell is still what is asked
-        return TransformerManager().transform_cell(body)
-    except Exception:
-        return None
+        begin = re.match(r"(?:[ \t]*\n)*", body).end()  # empty lines, which would be taken off
+        return "\n" * body.count("\n", 0, begin) + TransformerManager().transform_cell(body[begin:])
+    except Exception:  # no IPython, or nothing that it can read
+        return source
 
 
 def _one_name_each(node: ast.stmt) -> list[ast.stmt]:

@@ -75,7 +75,7 @@ def serve(control: socket.socket, handle: Callable[[int, int], None]) -> None:
             os._exit(0)
         if message.startswith(IMPORT):
             for name in message.removeprefix(IMPORT).decode().split():
-                with contextlib.suppress(ImportError):
+                with contextlib.suppress(Exception):  # not there, or broken: whoever wants it will be told
                     importlib.import_module(name)
             control.send(READY)
         if message != QUESTION:

@@ -37,7 +37,7 @@ def pack(value) -> bytes:
     tensors: dict[str, Tensor] = {}
     tree = _as_json(value, tensors)
     try:
-        header = json.dumps(tree).encode()
+        header = json.dumps(tree, ensure_ascii=False).encode(errors="surrogatepass")  # as `json.loads` decodes it
     except ValueError:
         raise Unacceptable("a number of thousands of digits") from None
     try:
@@ -47,11 +47,11 @@ def pack(value) -> bytes:
     return join(header, body)
 
 
-def unpack(data: bytes):
+def unpack(data: bytes, most_header: int = MOST_HEADER):
     """What `pack` was given. `Unacceptable` for anything else, whoever wrote it."""
     try:
         header, body = split(data)
-        if len(header) > MOST_HEADER or LENGTH_OF_NAMES.unpack_from(body)[0] > MOST_NAMES:
+        if len(header) > most_header or LENGTH_OF_NAMES.unpack_from(body)[0] > MOST_NAMES:
             raise ValueError("too long a header")
         tensors = safetensors.torch.load(body)
         if any(tensor.ndim > MOST_AXES or extent(tensor) > MOST_ELEMENTS for tensor in tensors.values()):
