@@ -11,6 +11,9 @@
     journal       every finding at once, so that a grader that was killed goes on where it was
     settings      points, late work, an instructor's own exercises: one small file
     marks         what a class got, from the findings and the settings
+    replay        asks a journal's answers anew, and compares: --replay
+    about         what stands behind the checks: --about
+    own           an exercise of an instructor's own: --new-exercise, --try, --hand-out
     reports       writes what a class gets: `tables`, `pages` (from templates/) and `gradescope`
 
 Answers cross the boundary, never verdicts. The student's code sends back tensors, numbers and words; the reference, the
