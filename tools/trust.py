@@ -36,7 +36,7 @@ the same as the right answer.
 |---|---|
 | right answers | of the reference and right answers in other styles, how many are accepted in every draw |
 | known mistakes | how many are refused in every draw, each by its own name |
-| mutants | right answers with one small change: `+` for `-`, `dim=0` for `dim=1`, a `.detach()` left out |
+| mutants | one small change of the right answer: `+` for `-`; `.detach()` where somebody differentiates |
 | noticed | how many of them are refused in one of three draws |
 | the same | how many do what the right answer does, whatever the input; below the table is why |
 | draws | of random inputs, for answers and known mistakes; three where a check trains |

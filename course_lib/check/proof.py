@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from course_lib.check import mutation
+from course_lib.check import feedback, mutation
 from course_lib.check.judge import Exercise, Mistake, draw_calls, judge, remembering
 from course_lib.check.observe import observe
 
@@ -76,14 +76,14 @@ def measure(
     """variants: right answers in other styles. gradients: whether anybody differentiates the results."""
     calls_of_seeds = draws_of(exercise, draws)
     answers, same = [exercise.reference, *variants], same or {}
-    refused = {answer.__name__: why for answer, why in right_answers_refused(exercise, answers, calls_of_seeds)}
-    taken = {mistake.name: why for mistake, why in mistakes_not_refused(exercise, calls_of_seeds)}
+    refused = _first(right_answers_refused(exercise, answers, calls_of_seeds), len(calls_of_seeds))
+    taken = _first(mistakes_not_refused(exercise, calls_of_seeds), len(calls_of_seeds))
     reasons: Counter[str] = Counter()
     mutants, holes, stale = None, [], []
-    if mutation.CAN_STOP and exercise.reference.__name__ not in refused:
+    if mutation.CAN_STOP and exercise.reference not in refused:
         known = frozenset(text for texts in same.values() for text in texts)
         result = mutation.run(exercise, exercise.reference, known, gradients=gradients)
-        mutants, holes, stale = result.count, [str(mutant) for mutant in result.holes], sorted(result.stale)
+        mutants, holes, stale = result.count, [mutant.text for mutant in result.holes], sorted(result.stale)
         for mutant in result.survivors:
             listed = (why for why, texts in same.items() if any(mutation.fits(mutant.text, text) for text in texts))
             reasons.update([why] if (why := next(listed, None)) else [])
@@ -91,9 +91,9 @@ def measure(
         fingerprint=fingerprint_of(exercise),
         draws=len(calls_of_seeds),
         right=len(answers),
-        refused=[f"{name}: {why}" for name, why in refused.items()],
+        refused=[f"{answer.__name__}, {why}" for answer, why in refused.items()],
         mistakes=len(exercise.mistakes),
-        taken=[f"{name}: {why}" for name, why in taken.items()],
+        taken=[f"{mistake.name}, {why}" for mistake, why in taken.items()],
         mutants=mutants,
         holes=holes,
         same=dict(reasons),
@@ -107,28 +107,37 @@ def draws_of(exercise: Exercise, draws: int) -> list[list]:
 
 
 def right_answers_refused(exercise: Exercise, answers: Iterable[Callable], calls_of_seeds: list[list]) -> Iterator:
-    """(answer, what was found) for each that is not right, or has less than all marks, in one of the draws."""
+    """(answer, what was found) for each draw in which one is not right, or has less than all marks."""
     answers = list(answers)
-    for seed, calls in enumerate(calls_of_seeds):
+    for calls in calls_of_seeds:
         look = remembering()
         for answer in answers:
             verdict = judge(exercise, calls, [observe(answer, call) for call in calls], look)
             if verdict.status != "right" or verdict.score != 1:
-                yield answer, f"draw {seed}: {verdict.status}, {verdict.raised or verdict.difference or verdict.parts}"
+                rows = [row for row in feedback.rows_of(exercise, verdict, 0) if row[0] != "next"]
+                yield answer, "\n".join([verdict.status, *(f"    {heading}: {text}" for heading, text in rows)])
 
 
 def mistakes_not_refused(exercise: Exercise, calls_of_seeds: list[list]) -> Iterator[tuple[Mistake, str]]:
-    """(known mistake, what was found) for each that is not refused, or not by its own name, in one of the draws."""
-    for seed, calls in enumerate(calls_of_seeds):
+    """(known mistake, what was found) for each draw in which one is not refused, or not by its own name."""
+    for calls in calls_of_seeds:
         look = remembering()
         for mistake in exercise.mistakes:
             verdict = judge(exercise, calls, [look(mistake.answer, call) for call in calls], look)
             refused = ["not attempted"] if mistake.planted else ["wrong", "raised"]
             named = verdict.mistake.name if verdict.mistake else "no known mistake"
             if verdict.status not in refused or verdict.score == 1:
-                yield mistake, f"draw {seed}: it is {verdict.status}, with score {verdict.score:g}"
+                yield mistake, f"{verdict.status}, with score {verdict.score:g}"
             elif verdict.mistake is not mistake or not verdict.certain:
-                yield mistake, f"draw {seed}: refused, but called {named}"
+                yield mistake, f"refused, but called {named}"
+
+
+def _first(found: Iterator[tuple], draws: int) -> dict:
+    """By whom it is about, what was found first, and in how many of the draws."""
+    first: dict = {}
+    for who, why in found:
+        first.setdefault(who, []).append(why)
+    return {who: f"in {len(whys)} of {draws} draws: {whys[0]}" for who, whys in first.items()}
 
 
 def fingerprint_of(exercise: Exercise) -> str:

@@ -3,6 +3,7 @@ what students get."""
 
 import shutil
 import sys
+import textwrap
 from pathlib import Path
 
 import torch
@@ -69,7 +70,7 @@ def try_out(options) -> int:
 def advice(proof: Proof) -> list[str]:
     """What does not hold, and what is to be done, in the order in which to do it."""
     faults = {REFUSED: proof.refused, TAKEN: proof.taken, UNNOTICED: proof.holes, STALE: proof.stale}
-    return [text.format("\n".join(f"    {line}" for line in lines)) for text, lines in faults.items() if lines]
+    return [text.format(textwrap.indent("\n".join(lines), "    ")) for text, lines in faults.items() if lines]
 
 
 def hand_out(options) -> int:
