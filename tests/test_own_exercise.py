@@ -176,6 +176,29 @@ def test_what_does_not_hold_is_told_with_what_to_do(soft, capsys, before, after,
     assert "Everything holds" not in said
 
 
+def test_what_mutants_cannot_show_is_told(soft, capsys):
+    """A helper beside the right answer is not changed, and a default that no call overrides is never looked at."""
+    text = SOFT.replace('        call(2, 3, 4, "temperature", (0.5,)),\n', "")
+    text = text.replace(
+        "    return F.softmax(-distances / temperature, dim=1)\n    ###",
+        "    return shares(distances, temperature)\n    ###",
+    )
+    text = text.replace(
+        "dim=1) -> dim=0)", "return shares(distances, temperature) -> return F.softmax(-distances, dim=0)"
+    )
+    text = text.replace("-distances -> distances", "shares(distances -> shares(-distances")
+    text = text.replace("return F.softmax(…  |  dim=1 of softmax left out", "distances = …  |  [None] left out")
+    soft.write_text(text + "\n\ndef shares(d, t):\n    return F.softmax(-d / t, dim=1)\n")
+    assert command("--try", soft, "--draws", "1") == 0, capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "no call hands over temperature: an answer that never looks at it is right" in said
+    assert "shares stands beside the right answer" in said
+
+
+def test_nothing_is_overlooked_where_all_is_asked(soft):
+    assert not list(own.overlooked(own.load(soft)))
+
+
 BROKEN = {
     "no Python": ("RIGHT = [", "RIGHT = (", "gives no EXERCISE"),
     "a list that is none": ("RIGHT = [by_cdist]", "RIGHT = by_cdist", "RIGHT is function; wanted list"),
@@ -249,7 +272,7 @@ def test_the_form_is_looked_at_and_no_value(soft, source, wanted):
     cells = cells_of(soft.parent / "students/90_mine.ipynb")
     sources = cells["imports"]["source"], source, cells["form-soft_assignment"]["source"]
     if wanted is None:
-        run(*sources)
+        assert run(*sources).keys() - run(*sources[:2]).keys() == {"form_of_soft_assignment"}
     else:
         with pytest.raises(AssertionError) as refused:
             run(*sources)

@@ -115,8 +115,8 @@ def right_above_zero(x):
     return 2 * x.abs()
 
 
-def check_with(*values: float):
-    calls = [Call((torch.tensor([value]),), ("x",), differentiate=(0,)) for value in values]
+def check_with(*values: float, differentiate=()):
+    calls = [Call((torch.tensor([value]),), ("x",), differentiate=differentiate) for value in values]
     return exercise(doubled, lesson="99_none", draw=lambda generator: calls, wrong=WRONG, hints=("", "", ""))
 
 
@@ -132,7 +132,7 @@ WRONG = """
 
 @needs_a_timer
 def test_a_sharp_check_holds_and_a_weak_one_does_not():
-    sharp = proof.measure(check_with(1.5, -2.5), [added], draws=4)
+    sharp = proof.measure(check_with(1.5, -2.5, differentiate=(0,)), [added], draws=4)
     assert (sharp.right, sharp.mistakes, sharp.draws) == (2, 3, 4)
     assert not (sharp.refused or sharp.taken or sharp.holes or sharp.stale) and sharp.killed == sharp.mutants > 0
     assert sharp.holds
@@ -153,9 +153,13 @@ def test_a_right_answer_that_is_refused_is_told_in_words():
 
 @needs_a_timer
 def test_mutants_that_are_listed_are_counted_by_their_reason():
-    unlisted = proof.measure(check_with(2.0), draws=1)
-    assert "return 2 * x  |  * -> **" not in unlisted.holes and unlisted.holes
-    listed = proof.measure(check_with(2.0), same={"it is": unlisted.holes, "gone": ["nothing"]}, draws=1)
+    def measured(same=None):
+        return proof.measure(check_with(0.0), same=same, gradients=False, draws=1)
+
+    unlisted = measured()
+    assert "return 2 * x  |  2 -> 3" in unlisted.holes  # of 0 it is the same
+    assert "return 2 * x  |  * -> /" not in unlisted.holes
+    listed = measured({"it is": unlisted.holes, "gone": ["nothing"]})
     assert listed.same == {"it is": len(unlisted.holes)} and not listed.holes and listed.stale == ["nothing"]
     assert listed.killed == unlisted.killed and not listed.holds
 

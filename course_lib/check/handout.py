@@ -15,6 +15,7 @@ import json
 import math
 import pprint
 import re
+import textwrap
 from dataclasses import replace
 from pathlib import Path
 
@@ -235,9 +236,8 @@ def form_cell(exercise: Exercise) -> dict:
     """A cell that runs the answer on the plainest of some inputs, and asks for kind, shape and dtype of the results."""
     call = draw_calls(exercise, seed=0)[0]
     try:
-        source = FORM.format(
-            call="\n".join(_call(exercise.name, call)), asserts="\n".join(_asserts(exercise, call)), name=exercise.name
-        )
+        lines = [*_call(exercise.name, call), *_asserts(exercise, call)]
+        source = FORM.format(name=exercise.name, body=textwrap.indent("\n".join(lines), "    "))
     except Unwritable as error:
         source = f"# {exercise.name} is looked at when it is graded. ({error})"
     metadata = {"nbgrader": grading(grade_id=f"form-{exercise.name}", locked=True)}
@@ -247,9 +247,12 @@ def form_cell(exercise: Exercise) -> dict:
 FORM = """\
 # This runs {name} once, and looks at the form of what it gives.
 # Whether it is right is found out when it is graded.
-{call}
-{asserts}
-print("{name} runs, and what it gives has the right form")"""
+def form_of_{name}():  # a function, so that it takes no name that an answer may need
+{body}
+    print("{name} runs, and what it gives has the right form")
+
+
+form_of_{name}()"""
 
 
 class Unwritable(ValueError):
@@ -299,7 +302,7 @@ def _literal(value) -> str:
     if isinstance(value, Tensor):
         if not value.numel() or not value.isfinite().all():
             raise Unwritable("its inputs cannot be written here")
-        numbers = pprint.pformat(_rounded(value.tolist()), width=100, compact=True)
+        numbers = pprint.pformat(_rounded(value.tolist()), width=90, compact=True)
         return f"torch.tensor({numbers}, dtype={value.dtype})"
     if isinstance(value, Seed):
         return f"torch.Generator().manual_seed({value.number})"

@@ -4,14 +4,18 @@ Beside EXERCISE it may hold TEXT, the Markdown that stands above the answer; RIG
 styles; and SAME, by the reason, the mutants that do the same as the right answer.
 """
 
+import ast
 import importlib.util
+import inspect
 import sys
 import traceback
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
 from course_lib.check import proof
+from course_lib.check.author import program_of
 from course_lib.check.judge import Exercise, draw_calls, judge
 from course_lib.check.observe import observe
 
@@ -64,6 +68,19 @@ def measure(exercise: Exercise, draws: int = proof.DRAWS) -> proof.Proof:
     module = file_of(exercise)
     gradients = any(call.differentiate for call in draw_calls(exercise, 0))
     return proof.measure(exercise, getattr(module, "RIGHT", ()), getattr(module, "SAME", None), gradients, draws)
+
+
+def overlooked(exercise: Exercise) -> Iterator[str]:
+    """What mutants cannot show, in words: helpers beside the right answer, arguments that no call hands over."""
+    right, module = exercise.reference, file_of(exercise)
+    used = {node.id for node in ast.walk(ast.parse(program_of(right))) if isinstance(node, ast.Name)}
+    for name in sorted(used - {right.__name__}):
+        if getattr(vars(module).get(name), "__module__", None) == module.__name__:
+            yield f"{name} stands beside the right answer: it is not handed out, and no small change of it was tried"
+    if inspect.isfunction(right):
+        given = max(len(call.args) for call in draw_calls(exercise, 0))
+        for name in list(inspect.signature(right).parameters)[given:]:
+            yield f"no call hands over {name}: an answer that never looks at it is right"
 
 
 def file_of(exercise: Exercise) -> ModuleType:

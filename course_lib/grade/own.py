@@ -61,6 +61,8 @@ def try_out(options) -> int:
         return 2
     points = f"{exercise.points:g} point{'s' if exercise.points != 1 else ''}"
     print(f"{exercise.name}, in {exercise.lesson}, {points}\n\n{proof.in_words()}")
+    if notes := list(own.overlooked(exercise)):
+        print("\nLook at, as nothing above shows it:\n" + textwrap.indent("\n".join(notes), "    "))
     print(
         "\n".join(advice(proof)) or f"\nEverything holds.\n    python -m course_lib.grade --hand-out {options.try_file}"
     )
