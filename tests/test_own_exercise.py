@@ -307,7 +307,7 @@ def test_with_its_check_students_have_it_beside_the_notebook(soft, monkeypatch, 
     said = capsys.readouterr().out
     assert "soft_assignment: right" in said and "one way to write it: the right answer in soft_assignment.py" in said
     run(imports, RIGHT.replace("-1)", "0)"), check, 'hint("soft_assignment")')
-    said = capsys.readouterr().out
+    said = " ".join(capsys.readouterr().out.split())
     assert "the weights of a row sum to 1; here those of a column do" in said and "which?" in said
     run(imports, cells["answer-soft_assignment"]["source"], check)
     assert "not attempted yet" in capsys.readouterr().out

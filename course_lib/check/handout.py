@@ -266,12 +266,12 @@ def _call(name: str, call: Call) -> list[str]:
     elif call.build is not None:
         made = f"{name}({', '.join(map(_literal, call.build))})"
     lines = [f"    {_literal(value)},  # {what}" for value, what in zip(call.args, call.names)]
-    return [f"{', '.join(_names(call))} = {made}(", *lines, ")"]
+    return [f"{', '.join(_names(name, call))} = {made}(", *lines, ")"]
 
 
-def _names(call: Call) -> list[str]:
+def _names(answer: str, call: Call) -> list[str]:
     plain = [f"result_{number}" for number in range(1, len(call.gives) + 1)] if len(call.gives) > 1 else ["result"]
-    return list(call.gives) if all(map(str.isidentifier, call.gives)) else plain
+    return plain if answer in call.gives or not all(map(str.isidentifier, call.gives)) else list(call.gives)
 
 
 def _asserts(exercise: Exercise, call: Call) -> list[str]:
@@ -279,7 +279,7 @@ def _asserts(exercise: Exercise, call: Call) -> list[str]:
         call, differentiate=(), train=0, watch=None, elsewhere=False, again=False, reseeded=False, beside=None
     )
     seen, lines = observe(exercise.reference, bare), []
-    for name, what in zip(_names(call), call.gives):
+    for name, what in zip(_names(exercise.name, call), call.gives):
         value = seen.get(what)
         if isinstance(value, Tensor):
             shape, dtype = tuple(value.shape), value.dtype
