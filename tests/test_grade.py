@@ -547,8 +547,8 @@ def a_finding(student: str = "ann", verdict: str = "pass", **more) -> Finding:
     )
 
 
-def reopened(folder: Path, checks: str = "c") -> journal.Journal:
-    return journal.Journal(folder, checks)
+def reopened(folder: Path, checks: str = "") -> journal.Journal:
+    return journal.Journal(folder, {hostile.NAME: checks})
 
 
 def test_what_was_written_is_known_again_with_its_draws(tmp_path):
@@ -596,11 +596,21 @@ def test_verdicts_that_fell_to_the_grader_are_found_again(tmp_path):
     book.close()
 
 
-def test_verdicts_of_other_checks_are_put_aside_not_lost(tmp_path, capsys):
+def test_verdicts_of_other_checks_are_not_believed_and_not_lost(tmp_path):
     first = reopened(tmp_path, "old")
-    first.write(a_finding())
+    first.write(a_finding(checks="old"))
+    first.write(a_finding("bob"))  # before findings said by which
     first.close()
     again = reopened(tmp_path, "new")
+    assert again.taken_over == 0 and again.outdated == {hostile.NAME} and again.seed == first.seed
+    assert again.find("ann", hostile.NAME, "digest", 10) is None is again.find("bob", hostile.NAME, "digest", 10)
+    again.close()
+    assert b"ann" in again.path.read_bytes() and b"bob" in again.path.read_bytes()
+
+
+def test_a_file_that_is_no_journal_is_put_aside_not_lost(tmp_path, capsys):
+    (tmp_path / journal.NAME).write_text(json.dumps(a_finding().as_line()) + "\n")
+    again = reopened(tmp_path)
     assert again.taken_over == 0 and "graded anew" in capsys.readouterr().out
     assert b"ann" in (tmp_path / f"{journal.NAME}.old-1").read_bytes()
     again.close()
@@ -690,7 +700,10 @@ def test_each_exercise_may_be_due_at_its_own_time_and_none_need_be(tmp_path):
 
 BAD = {
     "no TOML": ("points = [", "is not TOML"),
-    "unknown table": ("[marks]\nx = 1", "has 'marks'; wanted one of late, partial_credit, points, private"),
+    "unknown table": (
+        "[marks]\nx = 1",
+        "has 'marks'; wanted one of course, late, pages, partial_credit, points, private, roster",
+    ),
     "unknown answer": ("[points]\nstraight_trough = 1", "has 'straight_trough'; wanted one of"),
     "negative": ("[points]\nlook_up = -1", "wanted a number from 0"),
     "word": ('[points]\nlook_up = "2"', "points.look_up is '2'; wanted a number"),
@@ -1000,8 +1013,11 @@ def test_files_of_students_have_names_that_any_system_takes():
         ".hidden",
         "=x",
         "end.",
+        "Class",
+        "alike",
     ]
     names = reports.file_names(students)
+    assert not {"class", "alike"} & set(map(str.lower, names.values())), "the instructor's pages"
     assert names["ann"] == "ann" and names["Zoë"] == "Zoë" and names["=x"] == "=x"
     lowered = [name.lower() for name in names.values()]
     assert len(set(lowered)) == len(students)

@@ -295,13 +295,15 @@ def test_what_cannot_be_asked_again_is_named(room):
 
 def test_other_checks_are_named_and_nothing_is_asked(tmp_path, capsys):
     """No sandbox is there to be asked."""
-    path, these, threads = tmp_path / "verdicts.jsonl", settings.Settings().fingerprint(), torch.get_num_threads()
+    path, these, threads = tmp_path / "verdicts.jsonl", settings.Settings().fingerprints(), torch.get_num_threads()
     options = _parser().parse_args([str(tmp_path), "--replay", str(path)])
-    verdict = json.dumps(Finding("ann", hostile.LESSON, hostile.NAME, "digest", "pass", 1.0).as_line())
+    found = Finding("ann", hostile.LESSON, hostile.NAME, "digest", "pass", 1.0, checks="0123")
+    head, verdict = '{"seed": 1}\n', json.dumps(found.as_line()) + "\n"
     for content, wanted in {
-        '{"checks": "0123", "seed": 1}\n' + verdict + "\n": f"was written by checks 0123; these are {these}",
-        '{"checks": "0123", "seed": 1}\n': "holds no verdict",
-        '{"checks": "0123", "seed": 1}\n{"verdict": "none"}\n': "line 2: not what a grader writes",
+        head + verdict: f"its check was 0123, and is {these[hostile.NAME]}",
+        head + verdict.replace(hostile.NAME, "mine"): "no exercise has this name; if it was your own",
+        head: "holds no verdict",
+        head + '{"verdict": "none"}\n': "line 2: not what a grader writes",
         "no journal\n": "line 1: not what a grader writes",
         "": "holds no verdict",
     }.items():
@@ -314,17 +316,28 @@ def test_other_checks_are_named_and_nothing_is_asked(tmp_path, capsys):
 
 
 def test_a_journal_is_read_as_it_was_written(tmp_path):
-    kept, found = (
-        journal.Journal(tmp_path, "these"),
-        Finding("ann", hostile.LESSON, hostile.NAME, "digest", "pass", 1.0),
-    )
+    found = Finding("ann", hostile.LESSON, hostile.NAME, "digest", "pass", 1.0)
+    kept = journal.Journal(tmp_path, {hostile.NAME: "these"})
     kept.write(found)
     kept.write(found)
     kept.close()
     with open(tmp_path / journal.NAME, "ab") as file:
         file.write(b'{"cut off')
-    head, findings = journal.read(tmp_path / journal.NAME)
-    assert head == {"checks": "these", "seed": kept.seed} and findings == [found, found]
+    assert journal.read(tmp_path / journal.NAME) == (kept.seed, [found, found])
+
+
+def test_what_judges_nothing_costs_no_verdict(tmp_path, monkeypatch):
+    """How a check is measured or handed out may change without a class being asked again; how it judges may not."""
+    shutil.copytree(PROJECT / "course_lib", tmp_path / "course_lib", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(settings, "COURSE", tmp_path / "course_lib")
+    before = settings.Settings().fingerprints()
+    for name in settings.NO_JUDGES:
+        with open(tmp_path / f"course_lib/check/{name}.py", "a") as file:
+            file.write("# changed\n")
+    assert settings.Settings().fingerprints() == before
+    with open(tmp_path / "course_lib/check/judge.py", "a") as file:
+        file.write("# changed\n")
+    assert not settings.Settings().fingerprints().items() & before.items()
 
 
 def test_one_thing_is_asked_at_a_time(capsys):

@@ -221,8 +221,12 @@ def picture_of(difference: Difference | None, most: int = 8) -> str:
     largest = max(map(abs, finite), default=0.0) or 1.0
     tables = [(name, _table(values, at, largest)) for name, values in (("yours", yours), ("wanted", target))]
     return (
-        '<div style="display:flex;gap:28px;margin:4px 0">'
-        + "".join(f'<div><div style="opacity:.75">{name}</div>{table}</div>' for name, table in tables)
+        '<div style="display:flex;flex-wrap:wrap;gap:4px 28px;margin:4px 0">'
+        + "".join(
+            f'<div tabindex="0" style="max-width:100%;overflow-x:auto">'
+            f'<div style="opacity:.75">{name}</div>{table}</div>'
+            for name, table in tables
+        )
         + "</div>"
     )
 

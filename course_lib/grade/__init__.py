@@ -14,7 +14,12 @@
     replay        asks a journal's answers anew, and compares: --replay
     about         what stands behind the checks: --about
     own           an exercise of an instructor's own: --new-exercise, --try, --hand-out
+    overrides     marks that a person gives, and comments
+    changes       what was written the last time: a gradebook that a person changed, marks that are others now
+    class_report  the class in view: counts, mistakes, what to teach again; `sections` where a lesson treats an answer
     reports       writes what a class gets: `tables`, `pages` (from templates/) and `gradescope`
+    listing       the code of an answer, as lines of a page
+    alike         which answers are alike beyond what a short right answer must be
 
 Answers cross the boundary, never verdicts. The student's code sends back tensors, numbers and words; the reference, the
 comparison and the score exist in the grader alone. docs/instructors.md says what that stops and what it does not.

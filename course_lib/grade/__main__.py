@@ -73,6 +73,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--memory", type=_whole, metavar="MIB", help="that it may take (512)")
     parser.add_argument("--exercise", action="append", metavar="NN", help="only this one; may be given several times")
     parser.add_argument("--settings", type=Path, metavar="FILE", help="points, late work, private exercises (TOML)")
+    parser.add_argument(
+        "--overrides", type=Path, metavar="FILE", help="marks by hand (OUT/overrides.toml, if it is there)"
+    )
+    parser.add_argument(
+        "--again", action="append", metavar="NAME", default=[], help="ask this student, answer or exercise once more"
+    )
     parser.add_argument("--canvas", nargs="?", const="", metavar="EXPORTED", help="write canvas.csv too")
     parser.add_argument("--nbgrader", action="store_true", help="write nbgrader.csv too")
     parser.add_argument(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from course_lib.grade import marks, reports, sandbox, settings, submissions, tables
+from course_lib.grade import changes, marks, overrides, reports, sandbox, settings, submissions, tables
 from course_lib.grade.classroom import Classroom
 from course_lib.grade.examiner import MEMORY, Examiner, WeighedApart
 from course_lib.grade.finding import printable
@@ -22,6 +22,7 @@ def grade(options, sandboxes: list[Sandbox]) -> int:
         for needed in filter(None, (options.submissions, options.canvas)):
             if not Path(needed).exists():
                 raise ValueError(f"there is no {needed}")
+        by_hand_in = overrides.place(options.overrides, options.out)
         canvas = tables.Roster(Path(options.canvas) if options.canvas else None) if options.canvas is not None else None
         students = submissions.students_in(options.submissions, leave_out=options.out)
         if not students:
@@ -29,19 +30,27 @@ def grade(options, sandboxes: list[Sandbox]) -> int:
             raise ValueError(f"{options.submissions} holds no student's folder; wanted {wanted}")
         submissions.name_unknown_files(students, chosen.lessons())
         lessons = _handed_out(chosen, students) if lessons is None else lessons
+        absent = _absent(students, chosen, canvas)
+        students += absent
+        by_hand = overrides.load(by_hand_in, [student.name for student in students], chosen)
         work = [(student, lesson, chosen.lessons()[lesson]) for student in students for lesson in lessons]
         names = [name for lesson in lessons for name in chosen.lessons()[lesson]]
+        again = _to_ask_again(options.again, students, lessons, names)
         if any(chosen.exercises[name].slow for name in names):
             for one in sandboxes:
                 one.modules = sandbox.TRAINING
         sandboxes[0].start()
-        journal = Journal(options.out, chosen.fingerprint())
+        journal = Journal(options.out, chosen.fingerprints())
     except (ValueError, OSError, InUse) as error:  # BadSettings is a ValueError
         print(f"nothing was graded: {error}", file=sys.stderr)
         return 2
+    if outdated := sorted(journal.outdated & set(names)):
+        which = ", ".join(outdated) if len(outdated) < 6 else f"{len(outdated)} answers"
+        print(f"the check of {which} has changed: asked again; {journal.path.name} keeps the old verdicts too")
+    journal.ask_again(again)
     memory = MEMORY if options.memory is None else options.memory << 20
     environment = chosen.environment()
-    examiner = Examiner(chosen.exercises, journal.seed, options.timeout, memory, environment)
+    examiner = Examiner(chosen.exercises, journal.seed, options.timeout, memory, environment, journal.checks)
     scales = [WeighedApart(examiner) if sys.platform == "linux" else examiner.weigh for _ in sandboxes]
     classroom = Classroom(work, examiner, journal, chosen.stamps)
     finished = classroom.grade(sandboxes, scales)
@@ -53,18 +62,34 @@ def grade(options, sandboxes: list[Sandbox]) -> int:
         kept = f"{journal.path} keeps {classroom.verdicts} verdicts"
         print(f"stopped; {kept}, and the same command goes on from there", file=sys.stderr)
         return 130
-    rows = [_row(student, lessons, chosen, classroom) for student in students]
+    rows = [_row(student, lessons, chosen, classroom, by_hand) for student in students]
     journal.close()
     graded = marks.Graded(rows, chosen, environment)
+    last_time = changes.LastTime(options.out)
+    changed, undone = last_time.changed_marks(rows), last_time.changed_by_hand(rows)
     try:
-        reports.write_all(options.out, graded, canvas, options.nbgrader)
+        aside = last_time.put_aside() if undone else None
+        reports.write_all(options.out, graded, canvas, options.nbgrader, changed)
+        last_time.keep(rows)
     except OSError as error:
         again = f"all is graded, but {options.out} cannot be written: {error}; the same command tries again"
         print(again, file=sys.stderr)
         return 1
     print(_summary(classroom, options.out))
+    if changed:
+        print(f"{options.out / changes.CHANGED}: {len(changed) - 1} marks are others than the last time, and why")
     for line in _to_look_at(options.submissions, rows, canvas):
         print(f"look at: {line}", file=sys.stderr)
+    if absent:
+        names = ", ".join(printable(student.name) for student in absent)
+        print(f"look at: in the class, and nothing was handed in, which is 0 points: {names}", file=sys.stderr)
+    if gone := [lesson for lesson in last_time.lessons if lesson not in lessons]:
+        about = f"{', '.join(lessons)} alone; the last one was about {', '.join(gone)} too"
+        print(f"look at: the gradebook is about {about}. Another --out keeps them apart", file=sys.stderr)
+    if others := sorted({mark.answer for mark in by_hand.marks} - {*lessons, *names}):
+        print(f"look at: marks by hand for what is not asked this time: {', '.join(others)}", file=sys.stderr)
+    if undone:
+        print(f"look at: {changes.told(undone, aside, rows, by_hand)}", file=sys.stderr)
     return 0
 
 
@@ -92,15 +117,43 @@ def _handed_out(chosen: settings.Settings, students: list[submissions.Student]) 
     return lessons
 
 
-def _row(student: submissions.Student, lessons: list[str], chosen: settings.Settings, room: Classroom) -> marks.Row:
+def _absent(
+    students: list[submissions.Student], chosen: settings.Settings, canvas: tables.Roster | None
+) -> list[submissions.Student]:
+    """Whoever is in the class and handed in nothing at all."""
+    there = [student.name for student in students]
+    names = [name for name in chosen.roster if name not in there]
+    names += canvas.absent(there + names) if canvas else []
+    return [submissions.Student(name, notes=["nothing was handed in"]) for name in dict.fromkeys(names)]
+
+
+def _to_ask_again(wanted: list[str], students: list[submissions.Student], lessons: list[str], names: list[str]) -> set:
+    """What --again names. `ValueError` for what is nobody's name and no answer's."""
+    there = {*lessons, *names, *(student.name for student in students)}
+    for name in wanted:
+        if name not in there:
+            answers = ", ".join([*lessons, *names])
+            raise ValueError(f"--again {name}: wanted a student's name, or one of {answers}")
+    return set(wanted)
+
+
+def _row(
+    student: submissions.Student,
+    lessons: list[str],
+    chosen: settings.Settings,
+    room: Classroom,
+    by_hand: overrides.Overrides,
+) -> marks.Row:
     of_lessons = []
     for lesson in lessons:
         notebook, findings = room.findings[student.name, lesson]
         points = {name: chosen.points[name] for name in chosen.lessons()[lesson]}
         lost = chosen.lost_by(student.name, lesson, notebook.handed_in)
         due = chosen.due.get(lesson, chosen.due.get(""))
-        of_lessons.append(marks.Mark(lesson, findings, points, lost, chosen.partial_credit, due, notebook))
-    return marks.Row(student.name, of_lessons, list(dict.fromkeys(student.notes)))
+        given = by_hand.of(student.name, lesson, points)
+        of_lessons.append(marks.Mark(lesson, findings, points, lost, chosen.partial_credit, due, notebook, given))
+    comments = by_hand.comments_for(student.name)
+    return marks.Row(student.name, of_lessons, list(dict.fromkeys(student.notes)), comments)
 
 
 def _to_look_at(folder: Path, rows: list[marks.Row], canvas: tables.Roster | None):

@@ -35,7 +35,7 @@ class Examiner:
     """seed:    of the run. Each notebook is asked with draws of its own: nobody's reply is worth anything to another.
     seconds: that a question may take; None: as its exercise needs.
     memory:  bytes that it may take. Several threads may use one examiner.
-    environment: in words, for every finding.
+    environment: in words, for every finding. checks: by answer, the fingerprint of what judges it.
     """
 
     def __init__(
@@ -45,9 +45,10 @@ class Examiner:
         seconds: float | None = None,
         memory: int = MEMORY,
         environment: str = "",
+        checks: dict[str, str] | None = None,
     ):
         self.exercises, self.seed, self.seconds, self.memory = exercises, seed, seconds, memory
-        self.environment = environment
+        self.environment, self.checks = environment, checks or {}
         self._usual: dict[str, float] = {}
 
     def seconds_for(self, name: str) -> float:
@@ -89,6 +90,7 @@ class Examiner:
     def _about(self, notebook: Notebook, finding: Finding, **more) -> Finding:
         about = {"student": notebook.student, "lesson": notebook.lesson, "notebook": notebook.digest}
         about |= {"seed": self.seed_for(notebook), "environment": self.environment}
+        about |= {"checks": self.checks.get(finding.check, "")}
         return dataclasses.replace(finding, **about, allowed=self.seconds_for(finding.check), **more)
 
     def _best(self, notebook: Notebook, name: str, sandbox: Sandbox, weigh: Weigh) -> Finding:

@@ -24,6 +24,7 @@ class Finding:
     verdict: one of VERDICTS. score: in [0, 1]. rows: headings and texts, as a check shows them. picture: HTML.
     seconds: that it took; allowed: that it might have taken. mistake: the name of the known one that it was, certainly
     or likely. seed: of its draws. environment: what it was found with, in words. cell: the one that was taken.
+    checks: the fingerprint of what judged it.
     """
 
     student: str = ""
@@ -43,6 +44,7 @@ class Finding:
     seed: int = 0
     environment: str = ""
     cell: int = 0
+    checks: str = ""
 
     @classmethod
     def plain(cls, check: str, verdict: str, why: str) -> "Finding":

@@ -13,14 +13,17 @@ def results(row: Row) -> dict:
         for finding in mark.findings:
             most = mark.points[finding.check]
             test = {"name": finding.check, "output": as_text(finding), "output_format": "text", "visibility": "visible"}
-            if finding.verdict != "not_graded":
-                score = round(mark.brings(finding) * (1 - mark.lost), 4)
-                test |= {"score": score, "max_score": round(most, 4)}
-                test["status"] = "passed" if finding.verdict == "pass" else "failed"
+            if mark.counted(finding):
+                test |= {"score": round(mark.counts(finding), 4), "max_score": round(most, 4)}
+                whole = (
+                    mark.brings(finding) > most - 1e-9 if finding.check in mark.by_hand else finding.verdict == "pass"
+                )
+                test["status"] = "passed" if whole else "failed"
             tests.append(test)
     notes = [printable(note) for note in row.notes] + [
         f"{m.lesson}: late, {m.lost:.0%} lost" for m in row.marks if m.lost
     ]
+    notes += [note for mark in row.marks for note in mark.notes_by_hand()] + list(map(str, row.comments))
     result = {"tests": tests, "output": "\n".join(notes), "stdout_visibility": "hidden"}
     return {"score": round(row.total, 4)} | result if all(mark.graded for mark in row.marks) else result
 

@@ -16,14 +16,18 @@ class InUse(RuntimeError):
 
 
 class Journal:
-    """The verdicts of one class. The first line says with which random draws, and by which checks, they were found.
+    """The verdicts of one class. The first line says with which random draws they were found. No line is ever taken
+    away: what was found by a check that has changed since stays above what was found then.
 
+    checks:     by answer, the fingerprint of what judges it now.
     seed:       of the draws: that of a run that was broken off, or a new one.
-    taken_over: how many verdicts were there already.
+    taken_over: how many verdicts were there already, and still hold.
+    outdated:   answers of which some verdict does not, as the check has changed.
     `InUse` where another process has it open; `OSError` where the folder cannot be written.
     """
 
-    def __init__(self, folder: Path, checks: str):
+    def __init__(self, folder: Path, checks: dict[str, str]):
+        self.checks = checks
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / NAME
         if self.path.exists() and not self.path.is_file():
@@ -31,22 +35,27 @@ class Journal:
         self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         _lock(self._file, self.path)
         head, lines = self._read()
-        if head.get("checks") != checks:
-            if lines:  # by other checks, or of nobody knows what: it is kept, and not believed
+        if not head:
+            if lines:  # of nobody knows what: it is kept, and not believed
                 _put_aside(self.path)
                 os.ftruncate(self._file, 0)
             elif os.fstat(self._file).st_size:
                 os.ftruncate(self._file, 0)
-            head, lines = {"checks": checks, "seed": secrets.randbelow(2**31), "begun": date.today().isoformat()}, []
+            head, lines = {"seed": secrets.randbelow(2**31), "begun": date.today().isoformat()}, []
             self._append(head)
         self.seed: int = head["seed"]
         self._findings: dict[tuple[str, str, str], Finding] = {}
+        outdated = set()
         for line in lines:
             try:
                 finding = Finding.from_line(line)
             except (TypeError, ValueError, KeyError):
                 continue  # it is found out again
-            self._findings[finding.student, finding.check, finding.notebook] = finding
+            if finding.checks == checks.get(finding.check, ""):
+                self._findings[finding.student, finding.check, finding.notebook] = finding
+            else:
+                outdated.add((finding.student, finding.check, finding.notebook))
+        self.outdated = {check for _, check, _ in outdated - self._findings.keys()}
         self.taken_over = len(self._findings)
 
     def find(self, student: str, check: str, notebook: str, allowed: float) -> Finding | None:
@@ -55,6 +64,11 @@ class Journal:
         if finding is None or finding.verdict == "not_graded":
             return None
         return None if finding.verdict == "timeout" and finding.allowed < allowed else finding
+
+    def ask_again(self, names: set[str]) -> None:
+        """Nothing is known any longer about these students, answers and exercises."""
+        findings = self._findings.items()
+        self._findings = {key: f for key, f in findings if not {f.student, f.check, f.lesson} & names}
 
     def write(self, finding: Finding) -> None:
         self._append(finding.as_line())
@@ -83,7 +97,8 @@ class Journal:
                 continue
             if isinstance(entry, dict):
                 lines.append(entry)
-        head = lines[0] if lines and type(lines[0].get("seed")) is int and 0 <= lines[0]["seed"] < 2**31 else {}
+        seed = lines[0].get("seed") if lines and "student" not in lines[0] else None  # a finding's is of its own draws
+        head = lines[0] if type(seed) is int and 0 <= seed < 2**31 else {}
         return head, lines[1:] if head else lines
 
 
@@ -92,7 +107,7 @@ def _put_aside(path: Path) -> None:
     while (aside := path.with_name(f"{path.name}.old-{number}")).exists():
         number += 1
     aside.write_bytes(path.read_bytes())
-    print(f"{path.name} was written by other checks than these; it is kept as {aside.name}, and all is graded anew")
+    print(f"{path.name} has no first line with the draws; it is kept as {aside.name}, and all is graded anew")
 
 
 def _lock(file: int, path: Path) -> None:
@@ -107,17 +122,17 @@ def _lock(file: int, path: Path) -> None:
         raise InUse(f"another grader is writing {path}; wait for its end, or name another folder with --out") from None
 
 
-def read(path: Path) -> tuple[dict, list[Finding]]:
-    """A journal's first line and its verdicts, in their order, without opening it for writing. `ValueError` for a file
-    that is no journal, and for a line that no grader wrote."""
-    head, findings = None, []
+def read(path: Path) -> tuple[int, list[Finding]]:
+    """The seed of a journal's draws and its verdicts, in their order, without opening it for writing. `ValueError` for
+    a file that is no journal, and for a line that no grader wrote."""
+    seed, findings = None, []
     for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], 1):  # a last line without an end was cut off
         try:
             entry = json.loads(line)
-            if head is None:
-                head = {"checks": str(entry["checks"]), "seed": int(entry["seed"])}
+            if seed is None:
+                seed = int(entry["seed"])
             else:
                 findings.append(Finding.from_line(entry))
         except (ValueError, TypeError, KeyError):
             raise ValueError(f"{path}, line {number}: not what a grader writes") from None
-    return head or {}, findings
+    return seed or 0, findings

@@ -35,33 +35,29 @@ def run(options, sandboxes: list[Sandbox]) -> int:
     torch.set_num_threads(1)
     try:
         chosen = settings.load(options.settings)
-        head, findings = read(options.replay)
+        seed, findings = read(options.replay)
         if not findings:
             raise ValueError(f"{options.replay} holds no verdict")
-        if head.get("checks") != chosen.fingerprint():
-            raise ValueError(
-                f"{options.replay} was written by checks {head.get('checks')}; these are {chosen.fingerprint()}. Take "
-                "the version of the course, and the --settings with the private exercises, that it was written with"
-            )
         leave_out = options.replay.resolve().parent
         students = {one.name: one for one in submissions.students_in(options.submissions, leave_out=leave_out)}
         submissions.name_unknown_files(students.values(), chosen.lessons())
+        then = {(finding.student, finding.check): finding for finding in findings}  # of two, the later
+        checks = chosen.fingerprints()
+        missing = {key: why for key, finding in then.items() if (why := _missing(finding, students, chosen, checks))}
+        if len(missing) == len(then):
+            why = next(iter(missing.values()))
+            raise ValueError(f"of {len(then)} answers none can be asked again; of the first, {why}")
         sandboxes[0].start()
     except (ValueError, OSError) as error:
         print(f"nothing was replayed: {error}", file=sys.stderr)
         return 2
-    then = {(finding.student, finding.check): finding for finding in findings}  # of two, the later
-    missing = {}
-    for key, finding in then.items():
-        if why := _missing(finding, students, chosen):
-            missing[key] = why
     work: dict[tuple[str, str], list[str]] = {}
     for (student, check), finding in then.items():
         if (student, check) not in missing:
             work.setdefault((student, finding.lesson), []).append(check)
     seconds = options.timeout or _seconds(findings, chosen)
     memory = MEMORY if options.memory is None else options.memory << 20
-    examiner = Examiner(chosen.exercises, head["seed"], seconds, memory, chosen.environment())
+    examiner = Examiner(chosen.exercises, seed, seconds, memory, chosen.environment(), checks)
     if any(chosen.exercises[check].slow for names in work.values() for check in names):
         for one in sandboxes:
             one.modules = sandbox.TRAINING
@@ -85,10 +81,17 @@ def _essence(finding: Finding) -> tuple:
     return finding.verdict, finding.score, finding.mistake, finding.seed
 
 
-def _missing(finding: Finding, students: dict[str, submissions.Student], chosen: settings.Settings) -> str:
-    """Why this cannot be asked again, in words; nothing where it can."""
+def _missing(
+    finding: Finding, students: dict[str, submissions.Student], chosen: settings.Settings, checks: dict[str, str]
+) -> str:
+    """Why this cannot be asked again, in words; nothing where it can. Whoever had no folder has none now."""
     if finding.check not in chosen.exercises:
-        return "no exercise has this name"
+        return "no exercise has this name; if it was your own, give the --settings that name it"
+    if finding.checks != checks[finding.check]:
+        then, now = finding.checks or "of no known version", checks[finding.check]
+        return f"its check was {then}, and is {now}; take the version of the course that it was graded with"
+    if not finding.notebook:
+        students.setdefault(finding.student, submissions.Student(finding.student))
     if finding.student not in students:
         return "there is no folder of this name"
     notebook = submissions.read(students[finding.student], finding.lesson, chosen.stamps)

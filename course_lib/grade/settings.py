@@ -1,6 +1,9 @@
 """The instructor's one small file: points, late work, private exercises. TOML; every table may be left out.
 
+course = "Deep learning, winter"     # as students' pages name it
+pages = "https://example.org/course" # where students find the course's own pages: theirs then link to its sections
 private = ["hidden/e90_mine.py"]     # files with exercises of one's own, seen from this file's folder
+roster = "class.csv"                 # who is in the class: a name on each line, as the folders are called
 partial_credit = true                # an answer gets the share of its parts that hold; else all its points or none
 
 [points]
@@ -18,10 +21,13 @@ most_lost = 0.5
 alice = 3
 """
 
+import csv
 import hashlib
 import importlib.metadata
+import itertools
 import math
 import platform
+import re
 import tomllib
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -32,6 +38,8 @@ from course_lib.check.exercises import EXERCISES
 from course_lib.check.judge import Exercise
 from course_lib.grade.given import COURSE, MODULES
 
+NO_JUDGES = {"handout", "mutation", "proof", "template"}  # files of `check` that no verdict depends on
+FROM_ANOTHER = re.compile(r"course_lib\.check\.exercises\.(\w+) import")
 LONG_AGO, FAR = datetime(1990, 1, 1), datetime(4000, 1, 1)  # what files say lies between, or is taken to
 
 
@@ -41,11 +49,14 @@ class BadSettings(ValueError):
 
 @dataclass(frozen=True)
 class Settings:
-    """exercises: all that can be graded, by the name of the answer. points: of each answer, 0 where it is not asked."""
+    """exercises: all that can be graded, by the name of the answer. points: of each answer, 0 where it is not asked.
+    course: its name, for students. pages: the address of its pages, without a slash at the end."""
 
     exercises: dict[str, Exercise] = field(default_factory=lambda: dict(EXERCISES))
     points: dict[str, float] = field(default_factory=lambda: {e.name: float(e.points) for e in EXERCISES.values()})
     named: tuple[str, ...] = ()  # the lessons that the settings give points
+    course: str = "VQ-VAEs in PyTorch: an open course"
+    pages: str = ""
     private: tuple[Path, ...] = ()
     partial_credit: bool = False
     due: dict[str, datetime] = field(default_factory=dict)  # by lesson; "" for those that are not named
@@ -54,6 +65,7 @@ class Settings:
     most_lost: float = 1.0
     stamps: bool = False
     extra_days: dict[str, float] = field(default_factory=dict)  # by student
+    roster: tuple[str, ...] = ()  # who is in the class, whether or not anything was handed in
 
     def lessons(self) -> dict[str, list[str]]:
         """The answers that are asked, by lesson, in the order of the course."""
@@ -73,11 +85,21 @@ class Settings:
             return 0.0
         return min(self.most_lost, self.lost_per_day * math.ceil(late / timedelta(days=1)))
 
+    def fingerprints(self) -> dict[str, str]:
+        """By answer. One changes when its exercise does, or one that it takes something from; all of them when what
+        asks and judges every answer does. Verdicts with another fingerprint are not taken over."""
+        folders = [sorted((COURSE / name).glob("*.py")) for name in ("check", "grade/inside")]
+        alone = [COURSE / f"{name}.py" for name in (*MODULES, "models", "grade/given", "grade/examiner")]
+        common = b"\0".join(
+            path.read_bytes() for path in [*itertools.chain(*folders), *alone] if path.stem not in NO_JUDGES
+        )
+        private = [name for name in self.exercises if name not in EXERCISES]  # in the order of their files
+        own = {name: COURSE / "check/exercises" / f"{name}.py" for name in EXERCISES} | dict(zip(private, self.private))
+        return {name: hashlib.sha256(common + _with_others(own[name])).hexdigest()[:16] for name in self.exercises}
+
     def fingerprint(self) -> str:
-        """Changes when a check does: verdicts of other checks are not taken over."""
-        library = [COURSE / f"{name}.py" for name in (*MODULES, "models")]
-        files = [*sorted((COURSE / "check").rglob("*.py")), *library, *self.private]
-        return hashlib.sha256(b"\0".join(path.read_bytes() for path in files)).hexdigest()[:16]
+        """Of all checks at once."""
+        return hashlib.sha256(" ".join(self.fingerprints().values()).encode()).hexdigest()[:16]
 
     def environment(self) -> str:
         """What a verdict depends on besides the answer, in words: it is written beside each."""
@@ -100,7 +122,7 @@ def load(path: Path | None) -> Settings:
         raise BadSettings(f"{path} cannot be read: {error.strerror}") from None
     except ValueError as error:
         raise BadSettings(f"{path} is not TOML: {error}") from None
-    _known(path, "the file", table, {"points", "late", "private", "partial_credit"})
+    _known(path, "the file", table, {"course", "pages", "points", "late", "private", "partial_credit", "roster"})
     private = tuple(
         (path.parent / _of_kind(path, "private", name, str)).resolve()
         for name in _of_kind(path, "private", table.get("private", []), list)
@@ -125,6 +147,8 @@ def load(path: Path | None) -> Settings:
         exercises=exercises,
         points=_shared_out(exercises, points),
         named=tuple(sorted({exercises[name].lesson if name in exercises else name for name, p in points.items() if p})),
+        course=_of_kind(path, "course", table.get("course", Settings.course), str),
+        pages=_address(path, table.get("pages", "")),
         private=private,
         partial_credit=_of_kind(path, "partial_credit", table.get("partial_credit", False), bool),
         due={lesson: _moment(path, when) for lesson, when in due.items()},
@@ -136,6 +160,7 @@ def load(path: Path | None) -> Settings:
             student: _number(path, f"late.extra_days.{student}", days, 1000)
             for student, days in _of_kind(path, "late.extra_days", late.get("extra_days", {}), dict).items()
         },
+        roster=_names_in(path.parent / _of_kind(path, "roster", table["roster"], str)) if "roster" in table else (),
     )
 
 
@@ -146,6 +171,30 @@ def _shared_out(exercises: dict[str, Exercise], wanted: dict[str, float]) -> dic
         total = sum(points[name] for name in names) or 1.0
         points |= {name: points[name] / total * wanted[lesson] for name in names}
     return points
+
+
+def _with_others(file: Path) -> bytes:
+    """The file of an exercise, and those of the exercises from which it imports."""
+    files = [file]
+    for one in files:  # which grows meanwhile
+        others = {COURSE / "check/exercises" / f"{name}.py" for name in FROM_ANOTHER.findall(one.read_text("utf-8"))}
+        files += sorted(others - set(files))
+    return b"\0".join(one.read_bytes() for one in files)
+
+
+def _names_in(path: Path) -> tuple[str, ...]:
+    """What stands first on each line of a text, or of a table whose first line may begin with `student`."""
+    try:
+        lines = list(csv.reader(path.read_text(encoding="utf-8-sig").splitlines()))
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadSettings(f"roster: {path} cannot be read: {error}") from None
+    names = [line[0].strip() for line in lines if line and line[0].strip()]
+    names = names[names[:1] == ["student"] :]
+    if not names:
+        raise BadSettings(
+            f"roster: {path} names nobody; wanted a student's name on each line, as the folders are called"
+        )
+    return tuple(dict.fromkeys(names))
 
 
 def _exercise_of(path: Path) -> Exercise:
@@ -169,6 +218,13 @@ def _of_kind(path: Path, name: str, value, kind: type):
     if not isinstance(value, kind):
         raise BadSettings(f"{path}: {name} is {value!r}; wanted {kind.__name__}")
     return value
+
+
+def _address(path: Path, value) -> str:
+    address = _of_kind(path, "pages", value, str)
+    if address and not re.fullmatch(r"https?://[^\s\"'<>]+", address):
+        raise BadSettings(f"{path}: pages is {address!r}; wanted an address that begins with http:// or https://")
+    return address.rstrip("/")
 
 
 def _number(path: Path, name: str, value, most: float = math.inf) -> float:

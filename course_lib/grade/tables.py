@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from course_lib.grade.finding import printable
@@ -45,7 +46,7 @@ def nbgrader(rows: list[Row]) -> list[list]:
     for row in rows:
         for mark in row.marks:
             due, when = (time.strftime("%Y-%m-%d %H:%M:%S") if time else "" for time in (mark.due, mark.handed_in))
-            marks = [mark.raw, mark.raw * mark.lost, mark.score] if mark.graded else ["", "", ""]
+            marks = [mark.raw, mark.raw - mark.score, mark.score] if mark.graded else ["", "", ""]
             table.append([mark.lesson, due, when, row.student, "", "", "", *marks, mark.most])
     return table
 
@@ -80,10 +81,24 @@ class Roster:
             table.append([*self._who(row.student), *marks])
         return table
 
+    def absent(self, students: Iterable[str]) -> list[str]:
+        """Whoever has a line and is none of these, by the name that a folder of theirs might have."""
+        there = [self._line(student) for student in students]
+        return [
+            line.get("SIS Login ID") or line.get("SIS User ID") or line["ID"]
+            for line in self.lines
+            if line not in there
+        ]
+
     def _who(self, student: str) -> list[str]:
+        if line := self._line(student):
+            return [line.get(name) or "" for name in self.COLUMNS]
+        self.unknown.append(student)
+        return [student, "", "", student, ""]
+
+    def _line(self, student: str) -> dict[str, str] | None:
         for column in ("SIS Login ID", "SIS User ID", "ID", "Student"):
             for line in self.lines:
                 if line.get(column) == student or column == "ID" and line["ID"] == student.rpartition("_")[2]:
-                    return [line.get(name) or "" for name in self.COLUMNS]
-        self.unknown.append(student)
-        return [student, "", "", student, ""]
+                    return line
+        return None
