@@ -17,7 +17,7 @@ export PYTHON WHEELHOUSE UV_VERSION BIN
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help course run lint check test proof lab exercises new-exercise grade gradescope bench weights outputs lock wheelhouse clean
+.PHONY: help course run lint check test proof trust lab exercises new-exercise grade gradescope bench weights outputs lock wheelhouse clean
 
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s%s\n", $$1, $$2 }' Makefile
@@ -39,7 +39,7 @@ lint: $(READY) ## layout, slips that a machine sees, imports that run one way
 
 # Two processes with a thread each do more than one with two; conftest.py says what stays together.
 TESTS = OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadscope -rs
-check test proof: export COURSE_PROGRESS = off# the learner's own is left alone
+check test proof trust: export COURSE_PROGRESS = off# the learner's own is left alone
 check: lint ## what a contributor runs: lint, and every test that takes no minute
 	$(TESTS) tests -m "not slow and not proof"
 
@@ -54,6 +54,9 @@ test: lint $(NBGRADER) ## all that CI runs: lint, every test, every lesson again
 proof: export CHECK_SEEDS ?= 100
 proof: $(READY) ## the long run: checks on 100 draws of inputs, and small changes of right answers (ONLY=row_lengths: of one)
 	$(TESTS) tests/proof $(if $(ONLY),-k "$(ONLY)")
+
+trust: $(READY) ## measure what stands behind each check that has changed, into docs/trust.md (OPTIONS=--all: behind every one)
+	$(BIN)/python tools/trust.py $(OPTIONS)
 
 exercises: $(READY) ## write answers into solutions/, and exercises/ from these, except where somebody worked in them
 	$(BIN)/python tools/exercises.py

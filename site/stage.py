@@ -18,7 +18,7 @@ from PIL import Image
 from course_lib.lesson import widgets
 
 HERE = Path(__file__).parent
-DOCUMENTS = ("gpu", "instructors", "symptoms", "glossary")  # in this order, those that are there
+DOCUMENTS = ("gpu", "instructors", "trust", "symptoms", "glossary")  # in this order, those that are there
 NAMES = {"mnist": "MNIST", "cifar10": "CIFAR-10", "fsdd": "spoken digits"}
 
 

@@ -11,6 +11,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from course_lib.check.author import Call, exercise
+from course_lib.check.handout import BEGIN, END
 from course_lib.check.judge import draw_calls, judge
 from course_lib.check.observe import observe
 
@@ -25,7 +26,6 @@ def load(name: str):
 
 
 tool, beginning = load("exercises"), load("new_exercise")
-BEGIN, END = tool.BEGIN, tool.END
 
 
 def double(x):

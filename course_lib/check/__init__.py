@@ -4,6 +4,7 @@
     hint("straight_through")
     rows = check("my_rows", my_rows).answer  # within a lesson: yours once it is right, until then one that is
     picture("pca_colours", pca_colours)      # where there is one: the target beside your own
+    add("mean_code.py")                      # an instructor's own exercise, from its file: the others then know it
 
 Which answers there are stands in `course_lib.check.exercises`.
 """
@@ -16,15 +17,16 @@ import secrets
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 
-from course_lib.check import feedback, progress
+from course_lib.check import feedback, own, progress
 from course_lib.check.exercises import EXERCISES
 from course_lib.check.judge import Exercise, draw_calls, judge
 from course_lib.check.observe import Call, observe
 
-__all__ = ["CheckFailed", "Report", "check", "hint", "picture"]
+__all__ = ["CheckFailed", "Report", "add", "check", "hint", "picture"]
 
 
 class CheckFailed(AssertionError):
@@ -113,6 +115,17 @@ def picture(name: str, answer) -> None:
             panel.text(0.5, 0.5, feedback.without_a_picture(error), ha="center", va="center", wrap=True)
         panel.set_title(title)
     plots.show(figure, f"Two panels for {name}: what the reference gives, and what your answer gives.")
+
+
+def add(file: str | Path) -> None:
+    """Makes an instructor's own exercise known to `check`, `hint` and `picture`, by the name of its answer.
+
+    Runs the file. `ValueError` where it gives no exercise, or one whose name belongs to an answer of the course.
+    """
+    exercise = own.load(Path(file))
+    if not EXERCISES.get(exercise.name, exercise).source:
+        raise ValueError(f"{file}: the course has an exercise {exercise.name}; a name belongs to one answer")
+    EXERCISES[exercise.name] = exercise
 
 
 @contextlib.contextmanager

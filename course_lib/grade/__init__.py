@@ -11,6 +11,9 @@
     journal       every finding at once, so that a grader that was killed goes on where it was
     settings      points, late work, an instructor's own exercises: one small file
     marks         what a class got, from the findings and the settings
+    replay        asks a journal's answers anew, and compares: --replay
+    about         what stands behind the checks: --about
+    own           an exercise of an instructor's own: --new-exercise, --try, --hand-out
     overrides     marks that a person gives, and comments
     changes       what was written the last time: a gradebook that a person changed, marks that are others now
     class_report  the class in view: counts, mistakes, what to teach again; `sections` where a lesson treats an answer

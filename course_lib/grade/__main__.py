@@ -1,4 +1,4 @@
-"""The command: python -m course_lib.grade SUBMISSIONS --out OUT"""
+"""The command: python -m course_lib.grade SUBMISSIONS --out OUT, and what it does in place of grading."""
 
 import argparse
 import os
@@ -14,14 +14,24 @@ NOT_TO_BE_READ = ("course_lib", "solutions", "exercises", "notebooks", "tests", 
 
 def main(arguments: list[str] | None = None) -> int:
     """-> the exit status: 0 once every row is written, 2 where nothing could be begun, 130 where it was stopped."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
     os.environ["CUDA_VISIBLE_DEVICES"] = ""  # toys are judged here; and who has used a GPU cannot be forked
-    hidden = (options.submissions, options.out, *(PROJECT / name for name in NOT_TO_BE_READ))
+    if (alone := _without_submissions(options)) is not None:
+        return alone
+    if options.submissions is None or (options.out is None and options.replay is None):
+        parser.error("wanted SUBMISSIONS --out OUT, or one of the options in place of grading")
+    marks = options.out or options.replay.resolve().parent
+    hidden = (options.submissions, marks, *(PROJECT / name for name in NOT_TO_BE_READ))
     sandboxes: list[Sandbox] = []
     try:
         sandboxes = sandbox.make(options.sandbox, options.jobs, tuple(path.resolve() for path in hidden))
         for one in sandboxes:  # they load torch while the next line does
             one.launch()
+        if options.replay:
+            from course_lib.grade import replay
+
+            return replay.run(options, sandboxes)
         from course_lib.grade.command import grade
 
         return grade(options, sandboxes)
@@ -33,15 +43,29 @@ def main(arguments: list[str] | None = None) -> int:
             one.close()
 
 
+def _without_submissions(options) -> int | None:
+    """What needs none, and no sandbox: the exit status, or None where nothing of the kind is asked for."""
+    if options.about is not None:
+        from course_lib.grade import about
+
+        return about.run(options)
+    if options.new_exercise or options.try_file or options.hand_out:
+        from course_lib.grade import own
+
+        does = own.begin if options.new_exercise else own.try_out if options.try_file else own.hand_out
+        return does(options)
+    return None
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m course_lib.grade",
         description="Grade SUBMISSIONS/<student>/<NN_topic>.ipynb. A run that was broken off goes on where it was.",
     )
-    parser.add_argument("submissions", type=Path, metavar="SUBMISSIONS", help="a folder with a folder for each student")
     parser.add_argument(
-        "--out", type=Path, required=True, help="folder for gradebook.csv, and the files of each student"
+        "submissions", type=Path, nargs="?", metavar="SUBMISSIONS", help="a folder with a folder for each student"
     )
+    parser.add_argument("--out", type=Path, help="folder for gradebook.csv, and the files of each student")
     parser.add_argument("--jobs", type=_whole, default=_cores(), help="questions at a time (here: %(default)s)")
     parser.add_argument(
         "--timeout", type=_seconds, metavar="SECONDS", help="that a question may take (10; 60 if it trains)"
@@ -63,7 +87,32 @@ def _parser() -> argparse.ArgumentParser:
         default="bubblewrap",
         help="process: where there are no namespaces; holds less",
     )
+    _add_what_is_no_grading(parser)
     return parser
+
+
+def _add_what_is_no_grading(parser: argparse.ArgumentParser) -> None:
+    instead = parser.add_argument_group("in place of grading").add_mutually_exclusive_group()
+    instead.add_argument(
+        "--about", nargs="?", const="", metavar="NAME", help="what stands behind a check, or behind all"
+    )
+    instead.add_argument(
+        "--replay", type=Path, metavar="JOURNAL", help="ask SUBMISSIONS anew as OUT/verdicts.jsonl says, and compare"
+    )
+    instead.add_argument("--new-exercise", metavar="NAME", help="begin an exercise of your own: one file")
+    instead.add_argument("--try", type=Path, dest="try_file", metavar="FILE", help="what stands behind its check?")
+    instead.add_argument(
+        "--hand-out",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        help="write the notebook for students (several: of one lesson)",
+    )
+    own = parser.add_argument_group("for an exercise of your own")
+    own.add_argument("--lesson", default="90_mine", metavar="NN_TOPIC", help="its notebook's name (%(default)s)")
+    own.add_argument("--to", type=Path, default=Path(), metavar="FOLDER", help="where it is written (here)")
+    own.add_argument("--with-check", action="store_true", help="hand out the check too, with the right answer in it")
+    own.add_argument("--draws", type=_whole, default=20, help="of inputs, for --try and --about (%(default)s)")
 
 
 def _whole(text: str) -> int:

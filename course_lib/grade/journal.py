@@ -122,3 +122,19 @@ def _lock(file: int, path: Path) -> None:
     except OSError:
         os.close(file)
         raise InUse(f"another grader is writing {path}; wait for its end, or name another folder with --out") from None
+
+
+def read(path: Path) -> tuple[int, list[Finding]]:
+    """The seed of a journal's draws and its verdicts, in their order, without opening it for writing. `ValueError` for
+    a file that is no journal, and for a line that no grader wrote."""
+    seed, findings = None, []
+    for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], 1):  # a last line without an end was cut off
+        try:
+            entry = json.loads(line)
+            if seed is None:
+                seed = int(entry["seed"])
+            else:
+                findings.append(Finding.from_line(entry))
+        except (ValueError, TypeError, KeyError):
+            raise ValueError(f"{path}, line {number}: not what a grader writes") from None
+    return seed or 0, findings

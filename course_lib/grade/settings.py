@@ -24,23 +24,21 @@ alice = 3
 import csv
 import hashlib
 import importlib.metadata
-import importlib.util
 import itertools
 import math
 import platform
 import re
-import sys
 import tomllib
-import traceback
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from course_lib.check import own
 from course_lib.check.exercises import EXERCISES
-from course_lib.check.judge import Exercise, draw_calls, judge
-from course_lib.check.observe import observe
+from course_lib.check.judge import Exercise
 from course_lib.grade.given import COURSE, MODULES
 
+NO_JUDGES = {"handout", "mutation", "proof", "template"}  # files of `check` that no verdict depends on
 FROM_ANOTHER = re.compile(r"course_lib\.check\.exercises\.(\w+) import")
 LONG_AGO, FAR = datetime(1990, 1, 1), datetime(4000, 1, 1)  # what files say lies between, or is taken to
 
@@ -92,7 +90,9 @@ class Settings:
         asks and judges every answer does. Verdicts with another fingerprint are not taken over."""
         folders = [sorted((COURSE / name).glob("*.py")) for name in ("check", "grade/inside")]
         alone = [COURSE / f"{name}.py" for name in (*MODULES, "models", "grade/given", "grade/examiner")]
-        common = b"\0".join(path.read_bytes() for path in [*itertools.chain(*folders), *alone])
+        common = b"\0".join(
+            path.read_bytes() for path in [*itertools.chain(*folders), *alone] if path.stem not in NO_JUDGES
+        )
         private = [name for name in self.exercises if name not in EXERCISES]  # in the order of their files
         own = {name: COURSE / "check/exercises" / f"{name}.py" for name in EXERCISES} | dict(zip(private, self.private))
         return {name: hashlib.sha256(common + _with_others(own[name])).hexdigest()[:16] for name in self.exercises}
@@ -103,17 +103,13 @@ class Settings:
 
     def environment(self) -> str:
         """What a verdict depends on besides the answer, in words: it is written beside each."""
-        versions = [
-            f"{name} {importlib.metadata.version(name)}" for name in ("torch", "numpy", "vector-quantize-pytorch")
-        ]
-        return ", ".join(
-            [
-                f"checks {self.fingerprint()}",
-                f"Python {platform.python_version()}",
-                *versions,
-                platform.platform(terse=True),
-            ]
-        )
+        return f"checks {self.fingerprint()}, {versions()}, {platform.platform(terse=True)}"
+
+
+def versions() -> str:
+    """Of what runs an answer, in words."""
+    libraries = [f"{name} {importlib.metadata.version(name)}" for name in ("torch", "numpy", "vector-quantize-pytorch")]
+    return ", ".join([f"Python {platform.python_version()}", *libraries])
 
 
 def load(path: Path | None) -> Settings:
@@ -202,44 +198,13 @@ def _names_in(path: Path) -> tuple[str, ...]:
 
 
 def _exercise_of(path: Path) -> Exercise:
-    """Of a private file, tried out."""
-    name = f"private_{path.stem}"
+    """Of a private file, tried out before anybody is graded."""
     try:
-        spec = importlib.util.spec_from_file_location(name, path)
-        module = sys.modules[name] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        exercise = module.EXERCISE
-    except Exception as error:
-        line = next(
-            (frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)), None
-        )
-        where = f"line {line}: " if line else ""
-        raise BadSettings(f"{path} gives no EXERCISE: {where}{type(error).__name__}: {error}") from error
-    if not isinstance(exercise, Exercise):
-        raise BadSettings(f"{path}: EXERCISE is {type(exercise).__name__}; wanted what `author.exercise` gives")
-    _try_out(path, exercise)
+        exercise = own.load(path)
+        own.try_out(exercise, path)
+    except ValueError as error:
+        raise BadSettings(str(error)) from error
     return exercise
-
-
-def _try_out(path: Path, exercise: Exercise) -> None:
-    """Before anybody is graded: the reference gives something, the check takes it, and refuses each known mistake."""
-    for seed in range(1 if exercise.slow else 3):
-        calls = draw_calls(exercise, seed)
-
-        def verdict(answer, calls=calls):
-            return judge(exercise, calls, [observe(answer, call) for call in calls])
-
-        for call in calls:
-            if raised := observe(exercise.reference, call).get("raised"):
-                where = f" in line {raised.line}, {raised.source}" if raised.line else ""
-                raise BadSettings(
-                    f"{path}: the reference of {exercise.name} raises {raised.kind}: {raised.message}{where}"
-                )
-        if verdict(exercise.reference).status != "right":
-            raise BadSettings(f"{path}: the check of {exercise.name} refuses its own reference")
-        for mistake in exercise.mistakes:
-            if verdict(mistake.answer).status == "right":
-                raise BadSettings(f"{path}: the check of {exercise.name} takes the mistake {mistake.name} for right")
 
 
 def _known(path: Path, where: str, table, wanted: set[str]) -> None:

@@ -6,8 +6,6 @@ EQUIVALENTS: exercise -> reason -> survivors that do the same as the right answe
 WITHOUT_GRADIENTS: exercises whose results nobody differentiates; there a `.detach()` more or less is no fault.
 """
 
-import re
-
 WHOLE_NUMBERS = "codes and counts are whole numbers: they carry no gradient"
 UPDATE = "an update that stands beside the graph: no gradient goes through averages"
 LOOKED_AT = "made to be looked at, of latents that have been learnt"
@@ -246,7 +244,3 @@ EQUIVALENTS: dict[str, dict[str, list[str]]] = {
 
 def equivalents(exercise: str) -> frozenset[str]:
     return frozenset(text for texts in EQUIVALENTS.get(exercise, {}).values() for text in texts)
-
-
-def fits(text: str, listed: str) -> bool:
-    return re.fullmatch(".*".join(map(re.escape, listed.split("…"))), text) is not None

@@ -5,9 +5,9 @@ import signal
 
 import pytest
 import torch
-from mutation import mutants, run
 
 from course_lib.check.judge import Exercise
+from course_lib.check.mutation import mutants, run
 from course_lib.check.observe import Call
 
 needs_a_timer = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="Windows cannot stop a mutant that loops")

@@ -9,13 +9,12 @@ import signal
 
 import pytest
 import torch
-from equivalents import EQUIVALENTS, equivalents
-from mutation import drawn, run, seeds_taken
+from equivalents import EQUIVALENTS, WITHOUT_GRADIENTS, equivalents
 from variants import VARIANTS
 
 from course_lib.check.exercises import EXERCISES
-from course_lib.check.judge import Exercise, draw_calls, judge, remembering
-from course_lib.check.observe import observe
+from course_lib.check.mutation import drawn, run, seeds_taken
+from course_lib.check.proof import draws_of, mistakes_not_refused, right_answers_refused
 
 SURVIVED = (
     "A hole in the check: draw another call. The same behaviour: list it in tests/proof/equivalents.py; a .detach() of "
@@ -38,32 +37,17 @@ def one_thread():
     torch.set_num_threads(threads)
 
 
-def draws_of(exercise: Exercise) -> list[list]:
-    """The calls of each seed; exercises that train take seconds for each."""
-    return [draw_calls(exercise, seed) for seed in range(min(SEEDS, 3) if exercise.slow else SEEDS)]
-
-
 @pytest.mark.proof
 def test_right_answers_are_taken(exercise):
-    for seed, calls in enumerate(draws_of(exercise)):
-        look = remembering()
-        for answer in (exercise.reference, *VARIANTS[exercise.name]):
-            verdict = judge(exercise, calls, [observe(answer, call) for call in calls], look)
-            assert verdict.status == "right", (answer.__name__, seed, verdict.call, verdict.difference, verdict.raised)
-            assert verdict.score == 1, (answer.__name__, seed, verdict.parts)
+    answers = (exercise.reference, *VARIANTS[exercise.name])
+    for answer, why in right_answers_refused(exercise, answers, draws_of(exercise, SEEDS)):
+        raise AssertionError(f"{answer.__name__}: {why}")
 
 
 @pytest.mark.proof
 def test_known_mistakes_are_refused_by_name(exercise):
-    for seed, calls in enumerate(draws_of(exercise)):
-        look = remembering()
-        for mistake in exercise.mistakes:
-            verdict = judge(exercise, calls, [look(mistake.answer, call) for call in calls], look)
-            refused = ["not attempted"] if mistake.planted else ["wrong", "raised"]
-            assert verdict.status in refused, (mistake.name, seed, verdict.status)
-            named = verdict.mistake and verdict.mistake.name
-            assert verdict.mistake is mistake and verdict.certain, (mistake.name, seed, named)
-            assert verdict.score < 1, (mistake.name, seed, verdict.parts)
+    for mistake, why in mistakes_not_refused(exercise, draws_of(exercise, SEEDS)):
+        raise AssertionError(f"{mistake.name}: {why}")
 
 
 @pytest.mark.slow
@@ -71,7 +55,8 @@ def test_known_mistakes_are_refused_by_name(exercise):
 def test_mutants_are_refused(exercise):
     """A new survivor: a hole in the check (draw another call), or the same behaviour (list it, with the reason)."""
     assert seeds_taken(exercise, exercise.reference, drawn(exercise)) == 3, "unchanged, it is right"
-    result = run(exercise, exercise.reference, equivalents(exercise.name))
+    differentiated = exercise.name not in WITHOUT_GRADIENTS
+    result = run(exercise, exercise.reference, equivalents(exercise.name), gradients=differentiated)
     assert result.count >= 1
     assert not result.holes, "\n".join([*map(str, result.holes), SURVIVED])
     assert not result.stale, "listed as equivalent, but refused or no longer made:\n" + "\n".join(sorted(result.stale))
