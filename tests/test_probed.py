@@ -4,6 +4,8 @@ Each is written as a change of the right answer, as in an exercise's table (`cou
 function where it has little in common with it. What is right beside them has to stay right.
 """
 
+import functools
+
 import pytest
 import torch
 from variants import VARIANTS
@@ -100,17 +102,15 @@ masked[:, :, row, column] = 0 -> masked.reshape(*latents.shape[:2], -1)[:, :, ro
 """,
     },
     "compression_ratio": {
-        "rounded": "return round(8 * math.prod(image_shape) / bits_per_image(grid_shape, codebook_size), 2)",
+        "rounded": "return round(8 * math.prod(image_shape) / bits_per_image(grid_shape, codebook_size), 2)"
     },
     "bug_09": {
         "the buffers themselves": """
 return vq, codes, self.codebook.clone(), self.cluster_size.clone(), self.embed_sum.clone() -> \
 return vq, codes, self.codebook, self.cluster_size, self.embed_sum
-""",
+"""
     },
-    "codebook_loss": {
-        "the mean of what differs": "d = quantized - latents.detach(); return d[d != 0].square().mean()",
-    },
+    "codebook_loss": {"the mean of what differs": "d = quantized - latents.detach(); return d[d != 0].square().mean()"},
     "commitment_loss": {
         "the mean of what differs": "d = latents - quantized.detach(); return d[d != 0].square().mean()",
         "a little added": "return (latents - quantized.detach()).square().mean() + 1e-4",
@@ -156,12 +156,8 @@ def ema_update(cluster_size, embed_sum, flat, codes, decay, eps=1e-5, kept={}):
 .index_add(0, codes, flat) -> .float().index_add(0, codes, flat.float()).to(flat.dtype)
 """,
     },
-    "pca_colours": {
-        "a little added below the line": "(high - low).clamp(min=1e-8) -> (high - low + 1e-3)",
-    },
-    "normalized_mse": {
-        "a least variance": "/ data_variance -> / max(data_variance, 0.01)",
-    },
+    "pca_colours": {"a little added below the line": "(high - low).clamp(min=1e-8) -> (high - low + 1e-3)"},
+    "normalized_mse": {"a least variance": "/ data_variance -> / max(data_variance, 0.01)"},
     "nearest_codes": {
         "the first 64 codes": "pairwise_distances(flat, codebook) -> pairwise_distances(flat, codebook[:64])",
         "half precision": "pairwise_distances(flat, codebook) -> pairwise_distances(flat.half(), codebook.half())",
@@ -190,12 +186,15 @@ def made(name: str, text: str):
     return answer_from(changed(program_of(right), tuple(text.strip().splitlines())), right)
 
 
-def verdicts(name: str, answer, seeds=SEEDS) -> list[Verdict]:
-    exercise, found = EXERCISES[name], []
-    for seed in seeds:
-        calls, look = draw_calls(exercise, seed), remembering()
-        found.append(judge(exercise, calls, [look(answer, call) for call in calls], look))
-    return found
+@functools.cache
+def drawn(name: str, seed: int) -> tuple:
+    """Calls, and the memory of what known mistakes do in them: kept for all answers."""
+    return draw_calls(EXERCISES[name], seed), remembering()
+
+
+def verdicts(name: str, answer) -> list[Verdict]:
+    draws = [drawn(name, seed) for seed in SEEDS]
+    return [judge(EXERCISES[name], calls, [look(answer, call) for call in calls], look) for calls, look in draws]
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -208,7 +207,8 @@ def one_thread():
 
 
 @pytest.mark.parametrize(
-    "name, text", [pytest.param(name, text, id=f"{name}: {what}") for name in ACCEPTED for what, text in ACCEPTED[name].items()]
+    "name, text",
+    [pytest.param(name, text, id=f"{name}: {what}") for name in ACCEPTED for what, text in ACCEPTED[name].items()],
 )
 def test_what_was_once_taken_for_right_is_refused(name, text):
     assert {verdict.status for verdict in verdicts(name, made(name, text))} <= {"wrong", "raised"}

@@ -64,7 +64,8 @@ smoothed = -> cluster_size =  # zoo 9, planted
 return smoothed, embed_sum, codebook
     the steps are right now, and the smoothed counts were returned; the average itself is to come back
 -> smoothed_after_the_loop
-    the codebook is smoothed once, after the last step; each step chooses its codes by the smoothed one of the step before
+    the codebook is smoothed once, after the last step; each step chooses its codes from the smoothed codebook of the
+    step before
 / smoothed.unsqueeze(1) -> / cluster_size.unsqueeze(1)\ncluster_size = smoothed  # zoo 9
     the two have changed places: the smoothed counts are stored, the unsmoothed ones divide
 / (total + len(codebook) * eps) * total ->

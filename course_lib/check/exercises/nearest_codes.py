@@ -29,7 +29,13 @@ def draw(generator: Generator) -> list[Call]:
     rows, (far, near) = normal(generator, 40, 8), normalize(normal(generator, 2, 40, 8), dim=2)
     close = call(rows, torch.cat([rows + 0.2504**0.5 * far, rows + 0.5 * near]), part="nearly as near")
     flat = scattered(normal(generator, 4, 3)).double()
-    return [random(6, 5, 3), *odd, ties, close, call(flat, normal(generator, 5, 3).double(), part="dtypes", elsewhere=True)]
+    return [
+        random(6, 5, 3),
+        *odd,
+        ties,
+        close,
+        call(flat, normal(generator, 5, 3).double(), part="dtypes", elsewhere=True),
+    ]
 
 
 def forgive_rounding(call: Call, observation: Observation) -> Observation:
