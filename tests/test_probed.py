@@ -178,12 +178,75 @@ p = torch.bincount(codes.flatten(), -> codes = codes.flatten()[:100]\\np = torch
 }
 
 
+KMEANS_DRAW = "torch.cat([torch.randperm(len(flat), generator=generator) for _ in range(rounds)])"
+RESTART_DRAW = "torch.randint(len(flat), (int(dead.sum()),), generator=generator)"
+
+# exercise -> how somebody may draw -> the change; right by itself
+WAYS_TO_DRAW = {
+    "kmeans_init": {
+        "randperm": "",
+        "randint": f"{KMEANS_DRAW} -> torch.randint(len(flat), (codebook_size,), generator=generator)",
+        "a loop": f"""
+{KMEANS_DRAW} -> torch.stack([torch.randint(len(flat), (), generator=generator) for _ in range(codebook_size)])
+""",
+    },
+    "restart_dead_codes": {
+        "one for each dead code": "",
+        "one for each code": f"{RESTART_DRAW} -> torch.randint(len(flat), (len(codebook),), generator=generator)[dead]",
+        "a loop": f"{RESTART_DRAW} -> [int(torch.randint(len(flat), (1,), generator=generator)) for k in dead if k]",
+        "randperm": f"""
+{RESTART_DRAW} -> places[: int(dead.sum())]
+latents = -> places = [torch.randperm(len(flat), generator=generator) for _ in range(-(-len(dead) // len(flat)))]\\n\
+places = torch.cat(places)\\nlatents =
+""",
+    },
+    "sample_codes": {"multinomial": ""},
+}
+
+# exercise -> the change -> words of the cause that is named
+NAMED = {
+    "kmeans_init": {
+        "[:, None], codebook) -> [:, None], 0)": "jumps to 0",
+        "torch.where(counts[:, None] > 0, sums / counts.clamp(min=1)[:, None], codebook) -> sums / counts[:, None]": (
+            "got 0 / 0"
+        ),
+        "/ counts.clamp(min=1)[:, None] ->": "not divided",
+        "range(iterations) -> range(iterations - 1)": "one step too few",
+        "return codebook, counts": "floating-point",
+        "/ counts.clamp(min=1)[:, None] -> / (counts + 1e-3)[:, None]": "added to every count",
+        "sums / counts.clamp(min=1)[:, None] -> (sums + codebook) / (counts + 1)[:, None]": "one row more",
+    },
+    "restart_dead_codes": {
+        "codebook, cluster_size, embed_sum = codebook.clone(), cluster_size.clone(), embed_sum.clone() ->": (
+            "written into"
+        ),
+        "< threshold -> > threshold": "turned round",
+        "< threshold -> <= threshold": "alive",
+        "< threshold -> == 0": "nobody chose",
+        "< threshold -> < 1": "always 1",
+        "embed_sum[dead] = latents -> embed_sum[dead] = 0": "restarted code is 0",
+        "embed_sum[dead] = latents ->": "kept their old sums",
+    },
+    "sample_codes": {
+        "codes = torch.multinomial(rows.flatten(0, -2), 1, -> u = torch.rand(*rows.shape[:-1], 1,\n"
+        "return (u < rows.cumsum(-1)).int().argmin(-1)": "argmin the first False",
+        "codes = torch.multinomial(rows.flatten(0, -2), 1, -> u = torch.rand(1, dtype=rows.dtype,\n"
+        "return (u > rows.cumsum(-1)).sum(-1).clamp(max=rows.shape[-1] - 1)": "all images share",
+        "torch.multinomial(rows.flatten(0, -2), 1, generator=generator) -> "
+        "torch.multinomial(rows.flatten(0, -2)[0], 1, generator=generator).expand(rows[..., 0].numel())": (
+            "all images share"
+        ),
+        "rows.flatten(0, -2) -> (logits / temperature).softmax(1).reshape(-1, logits.shape[1])": "mixes several places",
+    },
+}
+
+
 def made(name: str, text: str):
     """The answer that a text stands for."""
     right = EXERCISES[name].reference
     if text.startswith("\ndef "):
         return answer_from(text, right)
-    return answer_from(changed(program_of(right), tuple(text.strip().splitlines())), right)
+    return answer_from(changed(program_of(right), tuple(filter(None, text.splitlines()))), right)
 
 
 @functools.cache
@@ -218,3 +281,24 @@ def test_what_was_once_taken_for_right_is_refused(name, text):
 def test_what_is_right_beside_them_is_taken(name):
     for answer in (EXERCISES[name].reference, *VARIANTS[name]):
         assert [verdict.status for verdict in verdicts(name, answer)] == ["right"] * len(SEEDS), answer.__name__
+
+
+@pytest.mark.parametrize(
+    "name, change, words",
+    [
+        pytest.param(name, f"{way}\n{change}", words, id=f"{name}: {words}, {how}")
+        for name in NAMED
+        for change, words in NAMED[name].items()
+        for how, way in WAYS_TO_DRAW[name].items()
+    ],
+)
+def test_a_mistake_is_named_however_somebody_draws(name, change, words):
+    for verdict in verdicts(name, made(name, change)):
+        assert verdict.mistake and words in verdict.mistake.message, verdict
+
+
+def test_random_numbers_of_another_library_are_not_taken_for_a_fault_of_the_steps():
+    foreign = "torch.from_numpy(numpy.random.choice(len(flat), codebook_size))"
+    answer = made("kmeans_init", f"{KMEANS_DRAW} -> {foreign}\nrounds = -> import numpy\\nrounds =")
+    for verdict in verdicts("kmeans_init", answer):
+        assert verdict.difference.what == "the same from the same generator"

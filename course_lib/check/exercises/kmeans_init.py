@@ -125,7 +125,9 @@ def properties(call: Call, observation: Observation) -> Observation:
         wanted = start.double()
         for _ in range(iterations):
             wanted = assigned(flat, wanted)[1]
-        often, came = (same_rows(wanted, codes).sum(1) for codes in (wanted, codebook))  # (K,); of two alike, either may
+        often, came = (
+            same_rows(wanted, codes).sum(1) for codes in (wanted, codebook)
+        )  # (K,); of two alike, either may
         both = torch.equal(often, came)  # ... have the rows
         steps = "one step" if iterations == 1 else f"{iterations} steps"
         observation[f"the codes that {steps} from the drawn rows lead to"] = both

@@ -140,6 +140,10 @@ logits / temperature -> logits * temperature
     the temperature enters twice, so its square does
 / temperature -> / temperature**0.5
     the root of the temperature enters; it divides the logits as it is
+codes = torch.multinomial(rows.flatten(0, -2), 1, -> u = rows[..., :1].clone().uniform_(
+return (u < rows.cumsum(-1)).int().argmin(-1)
+    the first code came always: argmax finds the first True of a row, argmin the first False. Which of the two is the
+    first sum above the random number?
 return logits.argmax(dim=1)
     always the most probable code was taken: that is temperature 0, and at others nothing was drawn
 if temperature == 0 -> logits = -logits\nif temperature == 0
@@ -175,10 +179,6 @@ logits / temperature -> logits / max(temperature, 0.1)
 (logits / temperature).softmax(dim=1) -> (logits / temperature).exp()
     the exponential of what is large, as logits over a low temperature are, is infinite in floating point; softmax
     takes off the largest first
-codes = torch.multinomial(rows.flatten(0, -2), 1, -> u = rows[..., :1].clone().uniform_(
-return (u < rows.cumsum(-1)).int().argmin(-1)
-    the first code came always: argmax finds the first True of a row, argmin the first False. Which of the two is the
-    first sum above the random number?
 if temperature == 0 -> generator = generator or torch.Generator()\nif temperature == 0
     without a generator PyTorch's own random numbers are meant, which torch.manual_seed sets; a torch.Generator() made
     here begins with the same seed in each call
