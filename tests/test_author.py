@@ -108,6 +108,13 @@ def test_a_faulty_table_is_refused_with_the_entry_that_is_at_fault(table, fault)
         known_mistakes(scaled, table)
 
 
+def test_a_mistake_is_made_beside_other_ways_to_draw_where_both_fit():
+    table = "return total + 1\n    words\nx * factor -> x + factor\n    other words"
+    ways = "x * factor -> (x + 5) * factor", "no such text -> nothing"
+    mistakes = known_mistakes(scaled, table, ways)
+    assert [[way(1) for way in mistake.ways] for mistake in mistakes] == [[3, 13], [3]]
+
+
 def test_the_text_is_the_source_and_the_program_is_without_marks():
     assert text_of(scaled).splitlines()[2] == "    ### BEGIN SOLUTION"
     assert "SOLUTION" not in program_of(scaled)

@@ -589,6 +589,18 @@ def test_a_run_with_another_argument_stands_beside_from_the_same_random_numbers(
         assert torch.equal(seen["made"], 4 * seen["made with factor = 1"]) and seen["made"].all()
 
 
+def test_what_a_later_call_writes_into_an_earlier_result_is_seen():
+    kept = torch.zeros(2)
+
+    def counting(x):
+        return kept.add_(x), kept.clone()
+
+    seen = observe(counting, Call((torch.ones(2),), ("x",), ("shared", "copied"), once_more=True))
+    assert seen["shared"].tolist() == seen["copied"].tolist() == [1, 1]
+    assert seen["shared after another call"].tolist() == [2, 2]
+    assert seen["copied after another call"].tolist() == [1, 1]
+
+
 # ----------------------------------------------------------------------------------------------------------------------
 # A second device, acted
 

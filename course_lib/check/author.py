@@ -27,6 +27,7 @@ the mistake was met, or `planted`: the program that a bug hunt hands out.
 """
 
 import ast
+import contextlib
 import inspect
 import re
 import sys
@@ -51,18 +52,25 @@ __all__ = [
     "pattern",
     "scattered",
     "whole",
+    "without_a_generator",
 ]
 
 MARKER = re.compile(r"^ *### (BEGIN|END) SOLUTION\n?", re.MULTILINE)
 DOCSTRING = re.compile(r'"""(.|\n)*?"""')  # what it says is no part of the program
 
 
-def exercise(right: Callable, *, lesson: str, draw, wrong: str, hints: tuple[str, str, str], **more) -> Exercise:
-    """The exercise whose right answer this is. more: further fields of `Exercise`."""
-    return Exercise(right.__name__, lesson, right, draw, known_mistakes(right, wrong), hints, **more)
+def exercise(
+    right: Callable, *, lesson: str, draw, wrong: str, hints: tuple[str, str, str], ways: tuple[str, ...] = (), **more
+) -> Exercise:
+    """The exercise whose right answer this is. more: further fields of `Exercise`.
+
+    ways: changes of the right answer that stay right and draw otherwise. Each known mistake is tried beside each of
+    them too, where both fit, so that it is named however a learner draws.
+    """
+    return Exercise(right.__name__, lesson, right, draw, known_mistakes(right, wrong, ways), hints, **more)
 
 
-def known_mistakes(right: Callable, table: str) -> tuple[Mistake, ...]:
+def known_mistakes(right: Callable, table: str, ways: tuple[str, ...] = ()) -> tuple[Mistake, ...]:
     """The entries of a table. `ValueError` names one that does not fit, does not compile, or repeats another."""
     entries: list[tuple[list[str], list[str]]] = []  # the lines of the change, the lines of the words
     for line in filter(None, textwrap.dedent(table).splitlines()):
@@ -81,8 +89,19 @@ def known_mistakes(right: Callable, table: str) -> tuple[Mistake, ...]:
         if program in programs:
             raise ValueError(f"{right.__name__}: {change} makes the same program as {programs[program]}")
         programs[program] = change
-        mistakes.append(Mistake(answer, " ".join(words), "planted" in lines[0].partition("  # ")[2], change))
+        planted = "planted" in lines[0].partition("  # ")[2]
+        mistakes.append(Mistake(answer, " ".join(words), planted, change, _otherwise(right, change, ways)))
     return tuple(mistakes)
+
+
+def _otherwise(right: Callable, change: tuple[str, ...], ways: tuple[str, ...]) -> tuple[Callable, ...]:
+    """A known mistake beside each of the ways to draw; none for a change that is no change of the right answer, or
+    that is of what is drawn."""
+    made = []
+    for way in ways:
+        with contextlib.suppress(ValueError):
+            made.append(_changed(right, (*way.strip().splitlines(), *change))[0])
+    return tuple(made)
 
 
 def text_of(right: Callable) -> str:
@@ -171,6 +190,21 @@ def number(generator: Generator, low: int, high: int) -> int:
 def scattered(values: Tensor) -> Tensor:
     """The same values, with the last axis not the fastest in memory: `.view` refuses what `.reshape` takes."""
     return values.transpose(0, -1).contiguous().transpose(0, -1)
+
+
+def without_a_generator(call: Call, observation: Observation) -> Observation:
+    """Of a call `again` and `reseeded` with no generator among its arguments: what its further runs, after another
+    torch.manual_seed and after the same, say about PyTorch's own random numbers."""
+    if not call.reseeded or any(isinstance(value, Seed) for value in call.args):
+        return observation
+    observation = dict(observation)
+    for said, meant in (
+        ("the same from the same generator", "other results after another torch.manual_seed"),
+        ("other results from another generator", "the same results after the same torch.manual_seed"),
+        ("PyTorch's own random numbers untouched", "PyTorch's own random numbers used"),
+    ):
+        observation[meant] = not observation.pop(said)
+    return observation
 
 
 def as_a_number(call: Call, observation: Observation) -> Observation:

@@ -15,6 +15,7 @@ from course_lib.check.observe import Call, Observation, Raised, observe
 class Mistake:
     """A wrong answer that learners give, ready to run, and what to tell somebody who gave it.
 
+    others:  the same mistake beside other ways to draw: which numbers are drawn hides what they have in common.
     planted: the program that the exercise hands out to be mended; who still has it has not begun.
     change:  how it was made of the right answer, as `author` reads it.
     """
@@ -23,6 +24,11 @@ class Mistake:
     message: str
     planted: bool = False
     change: tuple[str, ...] = ()
+    others: tuple[Callable, ...] = ()
+
+    @property
+    def ways(self) -> tuple[Callable, ...]:
+        return self.answer, *self.others
 
     @property
     def name(self) -> str:
@@ -188,16 +194,16 @@ def _explain(exercise: Exercise, calls: list[Call], came: list[Observation], fau
     before = [index for index in others if not calls[index].train] if calls[first].train else []
     likely = None
 
-    def does(mistake: Mistake, indices: list[int]) -> bool:
-        pairs = ((_viewed(exercise, calls[i], look(mistake.answer, calls[i])), came[i]) for i in indices)
+    def does(answer: Callable, indices: list[int]) -> bool:
+        pairs = ((_viewed(exercise, calls[i], look(answer, calls[i])), came[i]) for i in indices)
         return all(_same(*pair, exercise.allowance) for pair in pairs)
 
-    for mistake in exercise.mistakes:
-        if not does(mistake, [*before, first]):
+    for mistake, answer in [(known, way) for known in exercise.mistakes for way in known.ways]:
+        if not does(answer, [*before, first]):
             continue
-        if does(mistake, [index for index in others if index not in before]):
+        if does(answer, [index for index in others if index not in before]):
             return mistake, True
-        if likely is None and does(mistake, [index for index in others if not faults[index]]):
+        if likely is None and does(answer, [index for index in others if not faults[index]]):
             likely = mistake
     return (None if "raised" in came[first] else likely), False
 

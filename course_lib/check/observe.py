@@ -48,6 +48,8 @@ class Call:
     reseeded:      whether a run with another generator gives other results, and leaves the global random numbers alone.
     beside:        a position in args and another value: one more run with that, from the same random numbers, whose
                    results are written as "R with iterations = 0". So a start that is drawn is known to the judge.
+    once_more:     whether the results outlive another call of the same answer: each is written as "R after another
+                   call" too.
     gradients:     whether autograd is on around the call.
     seed:          for the random numbers that an answer draws.
     """
@@ -67,6 +69,7 @@ class Call:
     again: bool = False
     reseeded: bool = False
     beside: tuple[int, Any] | None = None
+    once_more: bool = False
     gradients: bool = True
     seed: int = 0
 
@@ -190,6 +193,10 @@ def _run(answer, call: Call) -> Observation:
             result = function(*args)
         _write_results(result, call, seen)
         _write_gradients(result, args, function, call, seen)
+        if call.once_more:
+            function(*[_fresh(value) for value in call.args])
+            kept = zip(call.gives, result if isinstance(result, (tuple, list)) else (result,))
+            seen |= {f"{name} after another call": x.detach().clone() for name, x in kept if isinstance(x, Tensor)}
     for name, before, after in zip(call.names, call.args, args):
         if isinstance(before, Tensor):
             seen[f"{name} after the call"] = after.detach()

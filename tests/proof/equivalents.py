@@ -223,7 +223,6 @@ EQUIVALENTS: dict[str, dict[str, list[str]]] = {
             "self.cluster_size.mul_(…  |  …detached",
             "self.embed_sum.mul_(…  |  …detached",
         ],
-        "an observation copies what it is given": ["return vq, codes, …  |  .clone() left out…"],
         GUARD: ["self.codebook.copy_(…  |  .clamp_min(...) left out", "self.codebook.copy_(…  |  1e-05 -> 2e-05"],
     },
     "bug_10": {GUARD: ["codebook = …  |  .clamp_min(...) left out", "codebook = …  |  1e-05 -> 2e-05"]},

@@ -14,6 +14,7 @@ def bits_per_code(logits, codes):
 
     At each place the softmax over the K scores, axis 1, gives the probabilities of the codes there.
     A code costs minus the logarithm, to base 2, of its own. The mean over all codes of all images.
+    Logits may be hundreds apart: a code then costs hundreds of bits.
     """
     ### BEGIN SOLUTION
     nats = F.cross_entropy(logits, codes)  # 0-d; takes K on axis 1, and the softmax by itself
@@ -29,6 +30,10 @@ def draw(generator: Generator) -> list[Call]:
         logits = scattered(logits) if strided else logits.to(dtype)
         return Call((logits, codes), ("logits", "codes"), ("bits",), part, differentiate=(0,), **more)
 
+    logits, codes = call(3, 4, 5).args
+    # Far behind, a code's probability is 0 in float32; far above 0, a logit's exponential is infinite
+    logits = (logits - 200 * F.one_hot(codes, 4).mT * (torch.arange(5) < 3)) + torch.tensor([0, 100, 0]).view(3, 1, 1)
+    apart = Call((logits, codes), ("logits", "codes"), ("bits",), "logits far apart", differentiate=(0,))
     square = call(2, 4, 3, 3)
     return [
         call(3, 5),
@@ -39,6 +44,7 @@ def draw(generator: Generator) -> list[Call]:
         call(3, 3, 3, 3, part="odd sizes"),  # B, K, H, W all alike: whatever is mixed up fits
         call(4, 2, 1, 1, part="odd sizes"),
         call(2, 1, 3, part="odd sizes"),  # one code: nothing to be told
+        apart,
         call(3, 4, 2, 5, part="odd sizes", strided=True),
         call(2, 5, 3, dtype=torch.float64, part="dtypes", elsewhere=True),
     ]
@@ -94,6 +100,15 @@ F.cross_entropy(logits, codes) -> -logits.softmax(1).gather(1, codes.unsqueeze(1
     the probabilities were averaged before the logarithm; each code pays for itself, and prices are averaged
 return logits.softmax(1).gather(1, codes.unsqueeze(1)).mean()
     this is the mean probability of the codes; their price is its logarithm, code by code
+return -logits.softmax(1).gather(1, codes.unsqueeze(1)).log2().mean()
+    a probability far behind the others is 0 in floating point, and its logarithm infinite; log_softmax, logsumexp and
+    cross_entropy take softmax and logarithm in one step
+return -(logits.softmax(1).gather(1, codes.unsqueeze(1)) + 1e-10).log2().mean()
+    something was added to the probabilities to keep them off 0, and no code costs more than its logarithm then;
+    log_softmax, logsumexp and cross_entropy need no such guard
+return -(logits.exp() / logits.exp().sum(1, keepdim=True)).gather(1, codes.unsqueeze(1)).log2().mean()
+    the exponential of a logit near 100 is infinite in float32; log_softmax and cross_entropy take off the largest
+    logit first
 return (logits.argmax(1) != codes).to(logits.dtype).mean() + 0 * nats
     this counts how often another code was more probable; how sure the prior was does not enter
 return math.log2(logits.shape[1]) + 0 * nats  # lesson 01

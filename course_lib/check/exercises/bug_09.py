@@ -45,7 +45,7 @@ def draw(generator: Generator) -> list[Call]:
 
     return [
         call(6, 2, 4, 0.9, False),
-        call(6, 2, 4, 0.9, True),
+        call(6, 2, 4, 0.9, True, once_more=True),
         call(5, 3, 40, 0.5, True, differentiate=()),  # the last code is hardly ever chosen
         call(1, 1, 3, 0.99, False, "odd sizes", differentiate=()),
         call(5, 2, 3, 0.7, True, "training without gradients", differentiate=(), gradients=False),
@@ -72,6 +72,9 @@ self.training -> False
 if self.training -> if True  # zoo 22
 self.codebook.copy_ -> if self.training:\n    self.codebook.copy_
     the codebook stays in evaluation, its counts and sums do not: the next training step would show it
+return vq, codes, self.codebook, self.cluster_size, self.embed_sum
+    the buffers themselves were returned, and the next call writes into them: what was handed out changes with it.
+    Copies were asked for
 return vq -> vq = latents + (self.codebook[codes] - latents).detach()\nreturn vq  # zoo 13
     the mode is asked now, and the update has moved before the look-up: the vectors no longer are those that the codes
     were chosen from

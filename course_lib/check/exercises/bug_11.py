@@ -40,7 +40,16 @@ def draw(generator: Generator) -> list[Call]:
     odd = [call(*sizes, part="odd sizes") for sizes in ((3, 1, 4, 2, 0.5, 0.2), (2, 6, 3, 1, 0.99, 1.0))]
     small = call(3, 5, 4, 3, 0.8, 1e-5, part="a usual eps")
     plain = call(2, 5, 3, 2, 0.9, 0.5)
+    while torch.allclose(smoothed_after_the_loop(*plain.args)[2], bug_11(*plain.args)[2], rtol=0.01, atol=0.01):
+        plain = call(2, 5, 3, 2, 0.9, 0.5)  # until it makes a difference that each step smooths
     return [plain, *odd, small, call(2, 4, 3, 2, 0.7, 0.3, part="dtypes", dtype=torch.float64, elsewhere=True)]
+
+
+def smoothed_after_the_loop(cluster_size, embed_sum, codebook, batches, decay, eps):
+    for flat in batches:
+        cluster_size, embed_sum, last = bug_11(cluster_size, embed_sum, codebook, flat[None], decay, eps)
+        codebook = embed_sum / cluster_size.clamp_min(1e-5).unsqueeze(1)
+    return cluster_size, embed_sum, last
 
 
 WRONG = r"""
@@ -54,6 +63,9 @@ smoothed = -> cluster_size =  # zoo 9, planted
     the stored counts are right now. Clamping guards the division and is another formula; each count was to get eps
 return smoothed, embed_sum, codebook
     the steps are right now, and the smoothed counts were returned; the average itself is to come back
+-> smoothed_after_the_loop
+    the codebook is smoothed once, after the last step; each step chooses its codes from the smoothed codebook of the
+    step before
 / smoothed.unsqueeze(1) -> / cluster_size.unsqueeze(1)\ncluster_size = smoothed  # zoo 9
     the two have changed places: the smoothed counts are stored, the unsmoothed ones divide
 / (total + len(codebook) * eps) * total ->

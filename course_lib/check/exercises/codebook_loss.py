@@ -14,14 +14,16 @@ def codebook_loss(latents, quantized):
 
 
 def draw(generator: Generator) -> list[Call]:
-    def call(*shape, part="values", dtype=torch.float32, **more):
+    def call(*shape, part="values", dtype=torch.float32, alike=0, **more):
         latents, quantized = (normal(generator, *shape).to(dtype) for _ in range(2))
+        quantized[:alike] = latents[:alike]
         args = latents, scattered(quantized)  # as unflattening leaves it in memory
         return Call(args, ("latents", "quantized"), ("loss",), part, differentiate=(0, 1), **more)
 
     odd = [call(2, 3, *spatial, part="odd sizes") for spatial in SPATIAL[1:]]
     wide = call(4, 2, dtype=torch.float64, part="dtypes", elsewhere=True)
-    return [call(2, 3), *odd, call(1, 1, part="odd sizes"), wide]
+    same = [call(4, 3, part="latents on their codes", alike=alike) for alike in (2, 4)]  # some of them, and all
+    return [call(2, 3), *odd, call(1, 1, part="odd sizes"), *same, wide]
 
 
 # What goes wrong in the same way in commitment_loss, whose line differs in the side that is detached

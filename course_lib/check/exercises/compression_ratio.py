@@ -9,7 +9,8 @@ from course_lib.check.exercises.bits_per_image import bits_per_image, other_size
 
 
 def compression_ratio(image_shape, grid_shape, codebook_size):
-    """Shape of a uint8 image, shape of its grid of codes, K -> bits of the image over bits of its codes: a float.
+    """Shape of a uint8 image, shape of its grid of codes, K -> bits of the image over bits of its codes: a float, not
+    rounded.
 
     image_shape: a tuple: (28, 28) grey, (32, 32, 3) with colours, (25, 64, 64, 3) a video with colours.
     grid_shape: as above. codebook_size: from 2 on.
@@ -33,6 +34,7 @@ def draw(generator: Generator) -> list[Call]:
         call((height, width), sides(generator, 1), power_of_2(generator), shapes),
         call((height, width, 3), (), power_of_2(generator), shapes),
         call((4, 5), (4, 5), 1024, shapes),  # the codes cost more than the image
+        call((number(generator, 1, 4),), (20, *sides(generator, 2)), 1024, shapes),  # below 0.02
         call((28, 28), sides(generator, 2), other_size(generator), sizes),
         call((height, width, 3), sides(generator, 2), other_size(generator), sizes),
     ]
@@ -61,6 +63,8 @@ return math.prod(image_shape) / math.prod(grid_shape)  # lesson 01
     the fraction was cut to a whole number: // drops what / keeps
 return 1 - bits_per_image(grid_shape, codebook_size) / (8 * math.prod(image_shape))
     this is the share that is saved; asked for is how many times smaller the codes are
+return round(8 * math.prod(image_shape) / bits_per_image(grid_shape, codebook_size), 2)
+    the ratio was rounded; asked for is the ratio as it is
 return max(1, 8 * math.prod(image_shape) / bits_per_image(grid_shape, codebook_size))
     the ratio was kept from falling below 1; codes can cost more than the image
 bits_per_image(grid_shape, codebook_size) -> (math.prod(grid_shape) * math.ceil(math.log2(codebook_size)))

@@ -1,9 +1,11 @@
 """Exercise 06: the codebook follows moving averages."""
 
+from dataclasses import replace
+
 import torch
 from torch import Generator
 
-from course_lib.check.author import Call, exercise, normal, scattered
+from course_lib.check.author import Call, Observation, exercise, normal, scattered
 
 
 def ema_update(cluster_size, embed_sum, flat, codes, decay, eps=1e-5):
@@ -51,7 +53,18 @@ def draw(generator: Generator) -> list[Call]:
     one_row = call(1, 4, 3, 0.9, 0.3, used=1, part="odd sizes")  # a count of 0.1, below eps
     one_code = call(5, 1, 2, 0.99, 0.5, part="odd sizes")
     wide = call(8, 5, 1, 0.7, 0.1, used=4, part="dtypes", dtype=torch.float64, elsewhere=True)
-    return [plain, smoothed, unused, forgetful, one_row, one_code, wide]
+    # Sums of the batch that nearly cancel the old ones: summed in float32, nothing of what is left would be right
+    size, sums, flat, codes, *_ = call(9, 4, 2, 0.5, dtype=torch.float64).args
+    sums = sums - 1e5 * torch.bincount(codes, minlength=4).double().unsqueeze(1)
+    precise = Call((size, sums, flat + 1e5, codes, 0.5), ARGS[:5], GIVES, "dtypes")
+    return [replace(plain, again=True), smoothed, unused, forgetful, one_row, one_code, precise, wide]
+
+
+def from_call_to_call(call: Call, observation: Observation) -> Observation:
+    """No generator is among the arguments: two calls alike are to give the same."""
+    if call.again and "raised" not in observation:
+        observation["the same from a second call"] = observation.pop("the same from the same generator")
+    return observation
 
 
 WRONG = r"""
@@ -131,6 +144,7 @@ EXERCISE = exercise(
     lesson="06_ema_updates",
     points=2,
     draw=draw,
+    view=from_call_to_call,
     wrong=WRONG,
     hints=(
         "Which two things does a batch contribute to code k? And with which share does the old average stay?",

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Generator, Tensor
 
-from course_lib.check.author import Call, Observation, Seed, exercise, normal, number, scattered
+from course_lib.check.author import Call, Observation, Seed, exercise, normal, number, scattered, without_a_generator
 from course_lib.quantize import nearest_codes
 
 
@@ -57,7 +57,9 @@ def draw(generator: Generator) -> list[Call]:
     return [
         call(clusters, 3, 3),
         call(crowd, 3),
-        call(latents(200, 3), 12, 0, part="few iterations"),
+        # Two draws alike: once in 60 ** 8 for one generator and another, once in 200 ** 12 for torch.manual_seed
+        call(latents(60, 3), 8, 1, Seed(number(generator, 0, 10**6)), part="generator", again=True, reseeded=True),
+        call(latents(200, 3), 12, 0, part="few iterations", again=True, reseeded=True),
         call(latents(200, 3), 12, 1, part="few iterations", beside=(2, 0)),  # so many rows never settle in one step
         call(latents(6, 2), 2, 1, part="few iterations", beside=(2, 0)),
         call(latents(6, 2), 2, 2, part="few iterations", beside=(2, 0)),
@@ -67,13 +69,13 @@ def draw(generator: Generator) -> list[Call]:
         call(latents(2, 2), 40, 0, part="few iterations"),  # so many draws hit both rows
         call(latents(5, 2), 1, 1, part="odd sizes"),
         call(scattered(latents(9, 1)), 3, 1, part="odd sizes"),
-        call(latents(40, 3), 6, 1, Seed(number(generator, 0, 10**6)), part="generator", again=True, reseeded=True),
         call(latents(12, 3).double(), 4, 1, None, part="dtypes", elsewhere=True),
     ]
 
 
 def properties(call: Call, observation: Observation) -> Observation:
     """What every right codebook and its counts share, in place of their numbers."""
+    observation = without_a_generator(call, observation)
     flat, size = call.args[0].double(), call.args[1]
     iterations = call.args[2] if len(call.args) > 2 else 10
     codebook, counts = observation.get("codebook"), observation.get("counts")
@@ -123,9 +125,12 @@ def properties(call: Call, observation: Observation) -> Observation:
         wanted = start.double()
         for _ in range(iterations):
             wanted = assigned(flat, wanted)[1]
-        both = each_row_among(wanted, codebook).all() and each_row_among(codebook, wanted).all()
+        often, came = (
+            same_rows(wanted, codes).sum(1) for codes in (wanted, codebook)
+        )  # (K,); of two alike, either may
+        both = torch.equal(often, came)  # ... have the rows
         steps = "one step" if iterations == 1 else f"{iterations} steps"
-        observation[f"the codes that {steps} from the drawn rows lead to"] = bool(both)
+        observation[f"the codes that {steps} from the drawn rows lead to"] = both
     return observation
 
 
@@ -174,18 +179,14 @@ return codebook, torch.bincount(nearest_codes(flat, codebook), minlength=codeboo
 counts.to(flat.dtype) -> counts.to(flat.dtype) / len(flat)
     these are shares of N, which add up to 1; counts add up to N
 return codebook, counts
-torch.randperm(len(flat), -> torch.randint(len(flat), (len(flat),),
     counts are floating-point numbers here: an average of counts has to fit in later
 codes = nearest_codes(flat, codebook) -> codes = torch.cdist(flat, codebook).argmin(1)  # zoo 2
-torch.randperm(len(flat), -> torch.randint(len(flat), (len(flat),),
 torch.where(counts[:, None] > 0, sums / counts.clamp(min=1)[:, None], codebook) -> sums / counts[:, None]
     a code that no row chose got 0 / 0: which vector should it have instead?
 torch.where(counts[:, None] > 0, sums / counts.clamp(min=1)[:, None], codebook) -> sums / counts[:, None]
-torch.randperm(len(flat), -> torch.randint(len(flat), (len(flat),),
     a code that no row chose got 0 / 0, and the next look for the nearest code stops at the NaN: such a code keeps its
     place
 [:, None], codebook) -> [:, None], 0)
-torch.randperm(len(flat), -> torch.randint(len(flat), (len(flat),),
     a code that no row chose jumps to 0: however the division is saved, its sum is 0; it has to keep its place
 flat[places[:codebook_size]] -> flat.new_empty(codebook_size, flat.shape[1]).normal_(generator=generator)  # lesson 09
 places = torch.cat([torch.randperm(len(flat), generator=generator) for _ in range(rounds)]) ->
@@ -196,41 +197,43 @@ places[:codebook_size] -> (places[0] + torch.arange(codebook_size)) % len(flat)
     the drawn rows are neighbours in flat, often of one image, so all codes start in one corner: each row is drawn by
     itself
 [:, None], codebook) -> [:, None], flat[torch.randint(len(flat), (codebook_size,), generator=generator)])
-torch.cat([torch.randperm(len(flat), -> torch.randint(len(flat), (codebook_size,),
-generator) for _ in range(rounds)]) -> generator)
     an empty code was given a new row. Sensible, but not asked for here: it stays where it is, and restart_dead_codes
     is there to move it
 math.ceil(codebook_size / len(flat)) -> 1\ncodebook_size = min(codebook_size, len(flat))
     a permutation of N rows has no K entries where N < K; some rows then have to be drawn more than once
 math.ceil(codebook_size / len(flat)) -> 1
     randperm gives each row once; with fewer rows than codes, draw with repeats
+rounds = -> generator = generator or torch.Generator()\nrounds =
+    without a generator PyTorch's own random numbers are meant, which torch.manual_seed sets; a torch.Generator() made
+    here begins with the same seed in each call
 , generator=generator ->
     the generator was not used: the same generator has to lead to the same codebook, whatever else draws random numbers
 range(iterations) -> range(min(1, iterations))
-torch.randperm(len(flat), -> torch.randint(len(flat), (len(flat),),
     this is the result of one step: after each move of the codes the rows have to choose anew, `iterations` times over
 sums / -> sums.mean(1, keepdim=True) /
-torch.randperm(len(flat), -> torch.randint(len(flat), (len(flat),),
     the mean was taken over rows and dimensions together, one number for all D; wanted is a vector, the mean over the
     rows
 ], codebook) -> ], codebook)\nfor k in codes.unique():\n    codebook[k] = flat[codes == k].median(0).values
-torch.randperm(len(flat), -> torch.randint(len(flat), (len(flat),),
     the codes went to the medians of their rows, number by number; wanted are the means
+/ counts.clamp(min=1)[:, None] -> / (counts[:, None] + 1e-3)
+    something was added to every count, so each mean is a little too near to 0: only a count of 0 needs a guard
+sums / counts.clamp(min=1)[:, None] -> (codebook + sums) / (counts + 1)[:, None]
+    the old code was counted as one row more; the mean is over the rows that chose it
+[:, None], codebook) -> [:, None], codebook).lerp(codebook, 0.5)
+    the codes went a part of the way; a step of k-means leads to the mean itself
 / counts.clamp(min=1)[:, None] ->
-torch.randperm(len(flat), -> torch.randint(len(flat), (len(flat),),
     the rows were added up and not divided by how many they are
 range(iterations) -> range(iterations + 1)
-torch.randperm(len(flat), -> torch.randint(len(flat), (len(flat),),
     one step too many: with iterations = 0 no step is made
 range(iterations) -> range(iterations - 1)
-torch.randperm(len(flat), -> torch.randint(len(flat), (len(flat),),
     one step too few: with iterations = 1 the codes have to move once
 range(iterations) -> range(10)
-torch.randperm(len(flat), -> torch.randint(len(flat), (len(flat),),
     the number of steps is always the same: `iterations` says how many, and 0 returns the rows as they were drawn
 counts = torch.bincount(nearest_codes(flat, codebook), minlength=codebook_size) ->
     with iterations = 0 the loop is never entered, and nobody has counted: how many rows are nearest to each drawn row?
 """
+
+WAYS = ("torch.randperm(len(flat), -> torch.randint(len(flat), (len(flat),),",)  # as randint(N, (K,)), or a loop
 
 EXERCISE = exercise(
     kmeans_init,
@@ -239,6 +242,7 @@ EXERCISE = exercise(
     draw=draw,
     view=properties,
     wrong=WRONG,
+    ways=WAYS,
     hints=(
         "After a step, what are a code and its count made of? And what of a code that no row chose: is there a mean "
         "of no rows?",

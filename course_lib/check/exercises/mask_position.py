@@ -7,7 +7,10 @@ from course_lib.check.author import Call, exercise, normal
 
 
 def mask_position(latents, row, column):
-    """(B, D, H, W), two whole numbers -> a copy with zeros at one position of every image."""
+    """(B, D, H, W), two whole numbers -> a copy with zeros at one position of every image.
+
+    The copy has the dtype of latents, which may lie in memory in any order of their axes.
+    """
     ### BEGIN SOLUTION
     masked = latents.clone()  # the same device and dtype; the input stays as it was
     masked[:, :, row, column] = 0
@@ -22,6 +25,7 @@ def draw(generator: Generator) -> list[Call]:
         return Call((latents, row, column), ("latents", "row", "column"), ("masked",), part, **more)
 
     strides = 2 + torch.rand(3, 4, 5, 6, generator=generator).movedim(-1, 1)  # (3, 6, 4, 5)
+    turned = normal(generator, 2, 3, 4, 5).mT  # (2, 3, 5, 4), where a clone keeps the order and reshape makes a copy
     return [
         call((2, 4, 4, 4), 1, 2),
         call((3, 5, 4, 6), 3, 4),
@@ -30,7 +34,8 @@ def draw(generator: Generator) -> list[Call]:
         call((2, 3, 2, 5), 1, 0, part="borders"),
         call((1, 1, 1, 1), 0, 0, part="odd sizes"),
         call((1, 2, 1, 6), 0, 3, part="odd sizes"),
-        Call((strides, 2, 3), ("latents", "row", "column"), ("masked",), "odd sizes"),
+        *[Call((odd, 2, 3), ("latents", "row", "column"), ("masked",), "odd sizes") for odd in (strides, turned)],
+        call((2, 3, 3, 4), 1, 2, part="dtypes", dtype=torch.bfloat16),
         call((2, 3, 4, 4), 2, 1, part="dtypes", dtype=torch.float64, elsewhere=True),
     ]
 
@@ -64,6 +69,13 @@ latents.clone() -> torch.ones(latents.shape, dtype=latents.dtype)  # zoo 6
 return latents * masked
     the mask is made on the CPU, and the latents may lie on a GPU: a new tensor has to be told, or made like one that
     lies there
+latents.clone() -> torch.ones(latents.shape, device=latents.device)
+return latents * masked
+    the mask is float32, and so is what it is multiplied with then: a copy has the dtype of the latents, half precision
+    too
+masked[:, :, row, column] -> masked.reshape(*masked.shape[:2], -1)[:, :, row * masked.shape[3] + column]
+    reshape gives a second tensor where the numbers lie in memory in another order, and the zeros were written into
+    that one: index the copy itself
 latents.clone() -> torch.ones_like(latents)
     this is the mask, ones and a zero vector; wanted are the latents behind it
 row, column] -> row - 1, column - 1]

@@ -2,6 +2,7 @@
 
 import torch
 from torch import Generator, Tensor
+from torch.nn.functional import normalize
 
 from course_lib.check.author import Call, Observation, exercise, normal, scattered, whole
 from course_lib.check.exercises.pairwise_distances import pairwise_distances
@@ -24,8 +25,17 @@ def draw(generator: Generator) -> list[Call]:
     codebook = whole(generator, 6, 2)
     ties = call(whole(generator, 40, 2), torch.cat([codebook, codebook[:3]]), part="ties")
     odd = [random(*sizes, part="odd sizes") for sizes in ((1, 5, 3), (6, 1, 2), (4, 7, 1), (40, 30, 5))]
+    # Of two codes near each row, the one behind is nearer by so much that float32 sees it, and half precision does not
+    rows, (far, near) = normal(generator, 40, 8), normalize(normal(generator, 2, 40, 8), dim=2)
+    close = call(rows, torch.cat([rows + 0.2504**0.5 * far, rows + 0.5 * near]), part="nearly as near")
     flat = scattered(normal(generator, 4, 3)).double()
-    return [random(6, 5, 3), *odd, ties, call(flat, normal(generator, 5, 3).double(), part="dtypes", elsewhere=True)]
+    return [
+        random(6, 5, 3),
+        *odd,
+        ties,
+        close,
+        call(flat, normal(generator, 5, 3).double(), part="dtypes", elsewhere=True),
+    ]
 
 
 def forgive_rounding(call: Call, observation: Observation) -> Observation:

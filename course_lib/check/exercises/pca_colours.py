@@ -52,6 +52,7 @@ def draw(generator: Generator) -> list[Call]:
         call(latents(4, 3, 5, 2), part="odd sizes"),
         call(latents(2, 20, 1, 4), part="odd sizes"),  # fewer vectors than dimensions
         call(channel_last, part="odd sizes"),
+        call(0.03 * latents(2, 4, 3, 3), part="small latents"),  # where what is added below a fraction counts
         call(latents(7, 4, 1, 1), part="constant channels"),
         call(uniform, part="constant channels"),
         call(latents(3, 5, 3, 3, torch.float64), part="dtypes", elsewhere=True),
@@ -130,6 +131,8 @@ return maps.clamp(0, 1)
     the projections were cut off at 0 and 1: half of them are below 0, and all of those become 0
 return maps.sigmoid()
     a sigmoid brings everything into (0, 1), but the extremes of an image are to become 0 and 1 exactly
+(high - low).clamp(min=1e-8) -> (high - low + 1e-3)
+    something was added below the fraction: where the latents are small it counts, and the largest value is not 1
 .clamp(min=1e-8) ->
     a channel that is the same at all positions got 0 / 0: it should be 0 there
 svd(centred, full_matrices=False).Vh[:3] -> eigh(centred.T @ centred).eigenvectors[:, :3].T

@@ -39,9 +39,11 @@ def draw(generator: Generator) -> list[Call]:
     one = Call((torch.zeros(1, dtype=torch.int64), 1), names, ("perplexity",), "odd sizes")
     even = torch.arange(number(generator, 5, 9)).repeat(2)  # all alike, and higher codes that do not occur
     alike = Call((even.reshape(2, -1), len(even) // 2 + 3), names, ("perplexity",), "odd sizes", elsewhere=True)
+    late = torch.cat([torch.zeros(1200, dtype=torch.int64), torch.arange(300) % 7])  # the first thousand: one code
+    late = Call((late.reshape(3, 500), 7), names, ("perplexity",), "odd sizes")
     codes, size = grids[0].args
     grids[0] = replace(grids[0], args=(scattered(codes), size))
-    return [plain, unused, single, *grids, one, alike]
+    return [plain, unused, single, *grids, one, late, alike]
 
 
 WRONG = r"""

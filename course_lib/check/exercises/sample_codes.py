@@ -6,9 +6,11 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
-from course_lib.check.author import Call, Observation, Seed, exercise, normal, number, scattered
+from course_lib.check.author import Call, Observation, Seed, exercise, normal, number, scattered, without_a_generator
 
 DRAWS = 3000  # of each place, in calls where frequencies are compared
+MANY = 500  # codes, all as probable. Of 3 MANY draws, 475 of them came, with a standard deviation of 4.6 ...
+MOST = 420  # ... so that fewer than these never come by chance, 12 standard deviations away
 WITHIN = 0.08  # what a frequency may be off: 8.7 standard deviations of the largest that 3000 draws can have
 
 
@@ -16,7 +18,8 @@ def sample_codes(logits, temperature, generator=None):
     """(B, K, *S) float, a number >= 0 -> codes (B, *S) int64.
 
     At each place a code is drawn by itself, with the probabilities that the softmax over K, axis 1,
-    gives to logits / temperature. Temperature 0 gives the most probable code of each place.
+    gives to logits / temperature, which may lie in the hundreds. Temperature 0 gives the most
+    probable code of each place.
     Random numbers come from `generator` alone (None: PyTorch's own).
     """
     ### BEGIN SOLUTION
@@ -66,7 +69,9 @@ def draw(generator: Generator) -> list[Call]:
         call(often(logits_of(*four, places=4), 2, 2), 0.5, part="temperatures"),
         call(often(logits_of(*steep, places=3), 3), 3.0, part="temperatures"),
         call(often(logits_of(*many)[:, 0]), 1.0, part="temperatures"),
-        call(often(logits_of(*four, places=2, same=True), 2), 1.0, part="independent draws"),
+        call(5 + 0.02 * often(logits_of(*steep)[:, 0]), 0.02, part="temperatures"),  # where exp overflows in float32
+        call(often(logits_of(*four, places=4, same=True), 2, 2), 1.0, part="independent draws"),
+        call(torch.zeros(1, MANY, 3 * MANY), 1.0, part="many codes"),
         call(unequal(3, 5, 2, 4), 0, part="temperature 0"),
         call(unequal(12, 4), 0.0, part="temperature 0"),
         call(sure(2, 3, 2, 4), 1.0, part=order),
@@ -76,13 +81,15 @@ def draw(generator: Generator) -> list[Call]:
         call(sure(2, 3, 2, 3, 2), 1.0, part="odd sizes"),
         call(sure(5, 6), 1.0, part="odd sizes"),
         call(torch.zeros(2, 1, 3), 1.0, part="odd sizes"),
-        call(torch.zeros(2, 4, 40), 1.5, part="generator", again=True, reseeded=True),
+        call(torch.zeros(2, 4, 40), 1.5, part="generator", again=True, reseeded=True),  # alike once in 4 ** 80
+        call(torch.zeros(2, 4, 40), 1.5, part="generator", seeded=False, again=True, reseeded=True),
         call(sure(2, 4, 5).double(), 1.0, part="dtypes", seeded=False, elsewhere=True),
     ]
 
 
 def how_often(call: Call, observation: Observation) -> Observation:
     """Of codes that are drawn with several probable results, how often each one came at each place."""
+    observation = without_a_generator(call, observation)
     codes, (logits, temperature, _) = observation.get("codes"), call.args
     batch, size, *spatial = logits.shape
     certain = temperature == 0 or ((logits / temperature).softmax(1).amax(1) > 1 - 1e-6).all()
@@ -93,15 +100,23 @@ def how_often(call: Call, observation: Observation) -> Observation:
         return observation
     inside = bool(((codes >= 0) & (codes < size)).all())
     observation["codes outside 0 to K - 1"] = not inside
+    if size == MANY and inside:
+        came = len(codes.unique())
+        observation[f"different codes among {codes.numel()}"] = f"more than {MOST}" if came > MOST else f"{came}"
     if batch < DRAWS or not inside:
+        return observation
+    observation["all images alike"] = alike = bool((codes == codes[:1]).all())
+    if alike:  # which one it is that came so often is chance, and would tell nothing
         return observation
     places = codes.reshape(batch, -1).long()  # (B, number of places)
     wanted = (logits[0] / temperature).softmax(0).reshape(size, -1)  # (K, number of places)
     often = near_enough(F.one_hot(places, size).float().mean(0).mT, wanted)
     observation["how often each code came"] = often.reshape(size, *spatial) if spatial else often.flatten()
     if places.shape[1] > 1:
-        same = (places[:, 0] == places[:, 1]).float().mean()
-        observation["how often two neighbours were the same"] = near_enough(same, (wanted[:, 0] * wanted[:, 1]).sum())
+        pairs = torch.combinations(torch.arange(places.shape[1])).T  # (2, number of pairs)
+        same = (places[:, pairs[0]] == places[:, pairs[1]]).float().mean(0)
+        chance = (wanted[:, pairs[0]] * wanted[:, pairs[1]]).sum(0)
+        observation["how often two places of an image were the same"] = near_enough(same, chance)
     return observation
 
 
@@ -125,6 +140,10 @@ logits / temperature -> logits * temperature
     the temperature enters twice, so its square does
 / temperature -> / temperature**0.5
     the root of the temperature enters; it divides the logits as it is
+codes = torch.multinomial(rows.flatten(0, -2), 1, -> u = rows[..., :1].clone().uniform_(
+return (u < rows.cumsum(-1)).int().argmin(-1)
+    the first code came always: argmax finds the first True of a row, argmin the first False. Which of the two is the
+    first sum above the random number?
 return logits.argmax(dim=1)
     always the most probable code was taken: that is temperature 0, and at others nothing was drawn
 if temperature == 0 -> logits = -logits\nif temperature == 0
@@ -151,6 +170,18 @@ if temperature == 0 -> B, K, *S = logits.shape\nlogits = logits.reshape(-1, K)\n
 argmax(dim=1) -> argmax(dim=1).reshape(B, *S)
 return codes.reshape(B, *S)
     (B, K, *S) was reshaped to rows of K with K still second: a row then mixes scores of several places
+movedim(1, -1) -> movedim(1, -1).shape\nrows = (logits / temperature).softmax(1).reshape(rows)
+    temperature 0 is right; for the draws (B, K, *S) was reshaped to rows of K with K still second, so that a row mixes
+    several places
+logits / temperature -> logits / max(temperature, 0.1)
+    a low temperature was raised: a number was added to it, or it may not fall below one. 0 alone needs a line of its
+    own; any other is taken as it is
+(logits / temperature).softmax(dim=1) -> (logits / temperature).exp()
+    the exponential of what is large, as logits over a low temperature are, is infinite in floating point; softmax
+    takes off the largest first
+if temperature == 0 -> generator = generator or torch.Generator()\nif temperature == 0
+    without a generator PyTorch's own random numbers are meant, which torch.manual_seed sets; a torch.Generator() made
+    here begins with the same seed in each call
 softmax(dim=1) -> softmax(dim=-1)  # zoo 4
     the softmax ran over the last axis, a row of places; the K scores of one place stand along axis 1
 softmax(dim=1) -> softmax(dim=0)

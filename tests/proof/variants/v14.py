@@ -72,7 +72,7 @@ def flattened(logits, codes):
 
 def picked_by_one_hot(logits, codes):
     chosen = F.one_hot(codes, logits.shape[1]).movedim(-1, 1).to(logits.dtype)  # (B, K, *S)
-    return -(chosen * torch.log2(logits.softmax(dim=1))).sum() / codes.numel()
+    return -(chosen * logits.log_softmax(dim=1)).sum() / codes.numel() / math.log(2)
 
 
 def by_logsumexp(logits, codes):
@@ -87,9 +87,9 @@ def categorical(logits, codes):
 
 def to_base_2_from_the_start(logits, codes):
     scores = logits / math.log(2)  # so that 2 ** scores is e ** logits
-    powers = 2 ** (scores - scores.amax(1, keepdim=True).detach())
-    p = (powers / powers.sum(1, keepdim=True)).transpose(0, 1).flatten(1)  # (K, N)
-    return -p[codes.flatten(), torch.arange(codes.numel(), device=p.device)].log2().mean()
+    scores = scores - scores.amax(1, keepdim=True).detach()
+    bits = ((2**scores).sum(1, keepdim=True).log2() - scores).transpose(0, 1).flatten(1)  # (K, N)
+    return bits[codes.flatten(), torch.arange(codes.numel(), device=bits.device)].mean()
 
 
 def image_after_image(logits, codes):
@@ -135,7 +135,8 @@ def thresholds(logits, temperature, generator):
 def searched_in_sums(logits, temperature, generator):
     if temperature == 0:
         return logits.argmax(1)
-    rows = (logits.movedim(1, -1).flatten(0, -2) / temperature).exp()  # (N, K)
+    rows = logits.movedim(1, -1).flatten(0, -2) / temperature  # (N, K)
+    rows = (rows - rows.amax(1, keepdim=True)).exp()  # at most 1
     sums = rows.cumsum(1)
     numbers = sums[:, -1:] * torch.rand(len(rows), 1, generator=generator, dtype=rows.dtype, device=rows.device)
     codes = torch.searchsorted(sums, numbers, right=True).clamp(max=rows.shape[1] - 1)
