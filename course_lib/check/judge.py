@@ -1,5 +1,6 @@
 """Compares what an answer did with what the reference does, and with what known wrong answers do."""
 
+import math
 import re
 import warnings
 from collections.abc import Callable
@@ -176,13 +177,13 @@ def _parts(calls: list[Call], wanted: list[Observation]) -> dict[str, bool]:
 
 
 def _explain(exercise: Exercise, calls: list[Call], came: list[Observation], faults: list[list[Difference]], look):
-    """The known mistake that does what the answer did: in all calls, or at least in the first wrong one and then
-    without a fault in any that the answer got right."""
+    """The known mistake that does what the answer did: in all calls, or at least in the first wrong one, without a
+    fault in any that the answer got right, and then only where no other one agrees in as many."""
     first = next(index for index, differences in enumerate(faults) if differences)
     others = [index for index in range(len(calls)) if index != first]
     # training takes seconds: where it is what went wrong, only a mistake that agrees in all other calls is trained too
     before = [index for index in others if not calls[index].train] if calls[first].train else []
-    likely = None
+    candidates = []
 
     def does(mistake: Mistake, indices: list[int]) -> bool:
         pairs = ((_viewed(exercise, calls[i], look(mistake.answer, calls[i])), came[i]) for i in indices)
@@ -193,9 +194,13 @@ def _explain(exercise: Exercise, calls: list[Call], came: list[Observation], fau
             continue
         if does(mistake, [index for index in others if index not in before]):
             return mistake, True
-        if likely is None and does(mistake, [index for index in others if not faults[index]]):
-            likely = mistake
-    return (None if "raised" in came[first] else likely), False
+        if "raised" not in came[first] and does(mistake, [index for index in others if not faults[index]]):
+            candidates.append(mistake)
+    if len(candidates) > 1:  # the one that agrees in the most calls; where two do, nobody knows which it was
+        wrong = [index for index in others if faults[index] and not calls[index].train]
+        agree = [sum(does(mistake, [index]) for index in wrong) for mistake in candidates]
+        candidates = [mistake for mistake, count in zip(candidates, agree) if count == max(agree)]
+    return (candidates[0] if len(candidates) == 1 else None), False
 
 
 def _same(one: Observation, other: Observation, allowance) -> bool:
@@ -226,6 +231,8 @@ def _agree(came, wanted, rtol: float, atol: float) -> bool:
         came = came.item()
     if not {type(came), type(wanted)} <= {int, float}:
         return type(came) is type(wanted) and came == wanted
+    if type(came) is type(wanted) is int or (isinstance(wanted, float) and math.isinf(wanted)):
+        return came == wanted
     try:
         return came == wanted or abs(came - wanted) <= atol + rtol * abs(wanted)
     except OverflowError:  # a whole number that no float can hold

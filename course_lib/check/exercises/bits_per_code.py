@@ -107,6 +107,9 @@ return nats.detach() / math.log(2)
     the value is right, and no gradient reaches the logits: a prior could not be trained with it
 return nats.item() / math.log(2)
     a plain number came back: .item() cuts the graph, and a prior is trained on this
+F.cross_entropy(logits, codes) -> F.cross_entropy(logits, codes, ignore_index=0)
+    one code, 0 most likely, is left out of the mean, as ignore_index does with a word that fills up: here every code
+    counts
 """
 
 EXERCISE = exercise(
