@@ -213,7 +213,7 @@ def is_of(value, shape) -> bool:
 WRONG = r"""
 self.vq(latents) -> self.vq(latents, freeze_codebook=True)  # mutation
     the codebook is as it was before the training: something holds it fast
-return self.decoder(quantized.flatten(1)) -> return (1e-4 * self.decoder[:-1](quantized.flatten(1))).sigmoid()
+return self.decoder(quantized.flatten(1)) -> return (1e-6 * self.decoder[:-1](quantized.flatten(1))).sigmoid()
     the model learns too slowly, or not at all: a hundred steps did not bring its error down to that of the mean image
     for all. What makes its steps so small: units that are flat where they start, a factor, layers that are cut off?
 quantized.flatten(1) -> latents.flatten(1)

@@ -55,6 +55,9 @@ log(2) -> log(10)
     the logarithm is to base 10; bits need base 2
 F.cross_entropy(logits, codes) -> F.cross_entropy(logits, codes, reduction="none").flatten(1).sum(1).mean()  # lesson 01
     these are the bits of an image, all its places together; asked for is the mean over codes
+F.cross_entropy(logits, codes) -> F.cross_entropy(logits, codes, reduction="sum") / len(codes)  # lesson 01
+    the bits of all codes were added up and divided by B alone, which makes them the bits of an image; asked for is the
+    mean over codes
 F.cross_entropy(logits, codes) -> F.cross_entropy(logits, codes, reduction="sum")
     the bits of all codes were added up; asked for is their mean, so that batches and grids compare
 F.cross_entropy(logits, codes) -> F.cross_entropy(logits, codes, reduction="none").sum(0).mean()
