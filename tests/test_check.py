@@ -904,3 +904,168 @@ def test_in_nbgrader_a_warning_costs_no_marks(monkeypatch, capsys):
     monkeypatch.setenv("NBGRADER_EXECUTION", "autograde")
     check("double", warning)
     assert capsys.readouterr().err == "", "nbgrader takes anything there as a fault"
+
+
+def test_in_nbgrader_nobodys_progress_is_read_or_written(monkeypatch, tmp_path, capsys):
+    check("double", double)
+    before = kept(tmp_path)
+    monkeypatch.setattr(progress, "_unkept", {})
+    monkeypatch.setenv("NBGRADER_EXECUTION", "autograde")
+    assert check("double", double).passed
+    with pytest.raises(CheckFailed):
+        check("other_name", tripled)
+    out = capsys.readouterr().out
+    assert out.count("of 2 right") == 1, "before nbgrader alone"
+    assert [path.name for path in (tmp_path / "kept").iterdir()] == ["double.json"] and kept(tmp_path) == before
+
+
+def test_in_nbgrader_no_link_leads_where_no_solution_lies(monkeypatch):
+    shown = []
+    monkeypatch.setattr(check_module, "_in_a_notebook", lambda: True)
+    monkeypatch.setattr("IPython.display.display", lambda data, raw: shown.append(data["text/html"]))
+    check("double", double)
+    monkeypatch.setenv("NBGRADER_EXECUTION", "autograde")
+    check("double", double)
+    assert ["<a " in card for card in shown] == [True, False]
+    assert "solutions/99_made_up.ipynb" in shown[1]
+
+
+@pytest.mark.parametrize("name", check_module.__all__)
+def test_in_nbgrader_the_check_cannot_be_replaced(monkeypatch, name):
+    real = getattr(check_module, name)
+    monkeypatch.setenv("NBGRADER_EXECUTION", "autograde")
+    with pytest.raises(AttributeError, match=f"{name} cannot be replaced"):
+        setattr(check_module, name, None)
+    assert getattr(check_module, name) is real
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Words that were found to mislead, and numbers that were found to pass
+
+
+@pytest.mark.parametrize(
+    "wanted, came, right",
+    [
+        (float("inf"), float("inf"), True),
+        (float("inf"), float("-inf"), False),
+        (float("inf"), 5.0, False),
+        (float("inf"), 5, False),
+        (float("-inf"), float("-inf"), True),
+        (5.0, float("inf"), False),
+        (10_001, 10_001, True),
+        (10_001, 10_002, False),
+        (10_001.0, 10_001.5, True),
+        (10**40, 10**40, True),
+        (10**400, 10**400 + 1, False),
+    ],
+)
+def test_infinity_and_whole_numbers_are_exact(wanted, came, right):
+    exercise = exercise_of(lambda: wanted, Call((), ()))
+    assert (verdict(exercise, lambda: came).status == "right") is right
+    if isinstance(came, float):
+        tensor = torch.tensor(came, dtype=torch.float64)
+        assert (verdict(exercise, lambda: tensor).status == "right") is right
+
+
+def test_a_likely_cause_is_the_one_that_agrees_most_and_none_where_two_do():
+    exercise = exercise_of(double, *(Call((torch.tensor(x),), ("x",)) for x in (1.0, 2.0, 3.0)))
+
+    def of(*values) -> Mistake:
+        return Mistake(lambda x: torch.tensor(values[int(x) - 1]), str(values))
+
+    def likely(answer: Mistake, *mistakes: Mistake):
+        found = verdict(dataclasses.replace(exercise, mistakes=mistakes), answer.answer)
+        assert not found.certain
+        return found.mistake
+
+    near, far, other = of(7.0, 8.0, 9.0), of(7.0, 1.0, 1.0), of(7.0, 0.0, 0.0)
+    answer = of(7.0, 8.0, 5.0)
+    assert likely(answer, far, near, other) is near
+    assert likely(answer, far) is far
+    assert likely(answer, far, other) is None
+
+
+def test_nan_alone_has_a_cause():
+    causes = dict(feedback.rows_of(DOUBLE, verdict(DOUBLE, lambda x: x * float("nan")), 0))
+    assert "0 / 0" in causes["likely cause"]
+    assert "likely cause" not in dict(feedback.rows_of(DOUBLE, verdict(DOUBLE, lambda x: 5 * x), 0))
+    number = exercise_of(lambda: 2.0, Call((), ()))
+    assert "0 / 0" in dict(feedback.rows_of(number, verdict(number, lambda: float("nan")), 0))["likely cause"]
+
+
+def test_no_axis_is_asked_for_where_one_is_there():
+    def without(x):
+        return x + torch.ones(4, 2)
+
+    def there(x):
+        return x + torch.ones(4)[:, None]
+
+    exercise = exercise_of(lambda x: x, Call((torch.ones(3, 2),), ("x",)))
+    assert "an axis of length 1" in dict(feedback.rows_of(exercise, verdict(exercise, without), 0))["likely cause"]
+    assert "likely cause" not in dict(feedback.rows_of(exercise, verdict(exercise, there), 0))
+
+
+def test_exchanged_arguments_are_told_so():
+    with pytest.raises(TypeError, match=r'the two are exchanged: wanted check\("double", double\)'):
+        check(double, "double")
+
+
+def test_deterministic_algorithms_are_as_they_were():
+    def strict(x):
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        return 2 * x
+
+    assert check("double", strict).passed
+    assert not torch.are_deterministic_algorithms_enabled()
+    assert not torch.is_deterministic_algorithms_warn_only_enabled()
+
+
+def test_of_what_an_answer_prints_the_first_lines_are_shown(capsys):
+    def talking(x):
+        print("\n".join(f"line {i}" for i in range(1000)))
+        return 2 * x
+
+    assert check("double", talking).passed
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:20] == [f"line {i}" for i in range(20)]
+    assert lines[20] == "... and 2980 more lines, as the check calls your answer several times"
+    assert lines[21] == "double: right"
+
+    def one_long_line(x):
+        print("-" * 10**6)
+        return 2 * x
+
+    check("double", one_long_line)
+    assert len(capsys.readouterr().out) < 20_000
+
+    def two_words(x):
+        print("one", "two")
+        return 2 * x
+
+    check("double", two_words)
+    assert capsys.readouterr().out.startswith("one two\none two\n"), "a few lines are all shown"
+
+
+def luminance(colour: str) -> float:
+    """By WCAG 2."""
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear))
+
+
+def contrast(one: str, other: str) -> float:
+    high, low = sorted(map(luminance, (one, other)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("ground", ["#ffffff", "#111111"])
+def test_the_card_is_legible_on_white_and_on_black(ground):
+    """Words have the page's own colour, at 0.7 of its strength at least; the bar needs 3 to 1, as no text does."""
+    words = {"#ffffff": 0x00, "#111111": 0xFF}[ground]
+    behind = int(ground[1:3], 16)
+    faint = f"#{round(0.7 * words + 0.3 * behind):02x}" + 2 * f"{round(0.7 * words + 0.3 * behind):02x}"
+    assert contrast(faint, ground) >= 4.5
+    for colour in (*feedback.COLOURS.values(), feedback.AMBER):
+        card = feedback.as_html("title", [("a", "b")], "progress", colour)
+        assert not re.search(r"[\";]color:", card) and f"solid {colour}" in card
+        assert contrast(colour, ground) >= 3

@@ -73,6 +73,7 @@ def made(answer, lesson="01_first", wrong="return 5\n    this is always 5", **mo
 
 
 DOUBLE = made(double)
+CHECK = 'from course_lib.check import check\n\ncheck("{0}", {0})'
 
 
 def answer(name: str, **metadata):
@@ -132,10 +133,10 @@ def test_solutions_show_the_right_answers_and_exercises_all_but_these(put, make,
         "# Exercise 01 · First",
         "print(1)",
         "def double(x):\n    # YOUR CODE HERE\n    raise NotImplementedError()",
-        'check("double", double)',
+        CHECK.format("double"),
         "class Double:\n    def one(self):\n        # YOUR CODE HERE\n        raise NotImplementedError()\n\n"
         "    ten = 10\n\n    def two(self):\n        # YOUR CODE HERE\n        raise NotImplementedError()",
-        'check("Double", Double)',
+        CHECK.format("Double"),
     ]
     assert solution.cells[2].source == f"def double(x):\n    {BEGIN}\n    return 2 * x\n    {END}"
     assert solution.cells[1].outputs == run.outputs
@@ -153,7 +154,7 @@ def test_a_check_that_was_run_keeps_its_outputs(put, make, tmp_path):
     put(answer("double"), ran)
     make()
     kept = nbformat.read(tmp_path / "solutions/01_first.ipynb", as_version=4).cells[1]
-    assert (kept.source, kept.outputs, kept.execution_count) == ('check("double", double)', ran.outputs, 2)
+    assert (kept.source, kept.outputs, kept.execution_count) == (CHECK.format("double"), ran.outputs, 2)
 
 
 def test_a_bug_hunt_hands_out_the_planted_fault(put, make):

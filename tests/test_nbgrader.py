@@ -4,6 +4,7 @@ Skipped where nbgrader is not installed, but not in CI. `make test` installs it 
 network.
 """
 
+import csv
 import os
 import re
 import subprocess
@@ -95,3 +96,76 @@ def test_marks_are_for_right_answers_alone(said, name):
 def test_what_is_refused_says_why(said):
     assert "CheckFailed: straight_through: not attempted" in said["untouched"]
     assert "CheckFailed: straight_through: not yet" in said["wrong"]
+
+
+FORGED = {  # a cell at the beginning of a notebook, in which nothing is solved
+    "another check": "check = lambda *a, **k: None",
+    "in the module": "import course_lib.check\ncourse_lib.check.check = lambda *a, **k: None",
+    "another exception": "import course_lib.check\ncourse_lib.check.CheckFailed = lambda *a: None",
+    "no exercises": "from course_lib.check.exercises import EXERCISES\nEXERCISES.clear()",
+    "not under nbgrader": "import os\nos.environ.pop('NBGRADER_EXECUTION', None)",
+}
+
+
+@pytest.fixture(scope="module")
+def autograded(tmp_path_factory):
+    """The marks of `nbgrader autograde` for one check, by the name of the forgery; and the folder it worked in."""
+    course = tmp_path_factory.mktemp("course")
+    solution = nbformat.read(PROJECT / "solutions" / EXERCISE.name, as_version=4)
+    needed = {"answer:straight_through", "check:straight_through"}
+    imports = nbformat.v4.new_code_cell("import torch\nfrom course_lib.check import check", id="imports")
+    cells = [imports, *(cell for cell in solution.cells if needed & set(cell.metadata.get("tags", [])))]
+    notebook = nbformat.v4.new_notebook(cells=cells, metadata=solution.metadata)
+    (course / "source/ps1").mkdir(parents=True)
+    nbformat.write(notebook, course / "source/ps1/one.ipynb")
+    (course / "nbgrader_config.py").write_text("c = get_config()\nc.CourseDirectory.course_id = 'x'\n")
+    settings = {f"JUPYTER_{name}": str(course / name) for name in ("CONFIG_DIR", "DATA_DIR", "RUNTIME_DIR")}
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])  # nbgrader calls alembic by its name
+    environment = os.environ | settings | {"COURSE_PROGRESS": str(course / "kept"), "PATH": path}
+    # without COURSE_PROGRESS=off: it is nbgrader's own mark that keeps students apart
+    (course / "kept").mkdir()
+    (course / "kept/straight_through.json").write_text('{"attempts": 1, "hints": 0, "passed": "2026-01-01"}')
+
+    def nbgrader(*arguments: str):
+        command = [sys.executable, "-m", "nbgrader", *arguments]
+        result = subprocess.run(command, cwd=course, env=environment, capture_output=True, text=True)
+        assert result.returncode == 0, result.stderr[-3000:]
+
+    nbgrader("generate_assignment", "ps1")
+    released = nbformat.read(course / "release/ps1/one.ipynb", as_version=4)
+    for name, lines in (FORGED | {"right": ""}).items():
+        (answer,) = [cell for cell in released.cells if is_answer(cell)]
+        stub = answer.source
+        if name == "right":
+            answer.source = cells[1].source
+        added = [] if name == "right" else [nbformat.v4.new_code_cell(lines)]
+        handed_in = released.copy()
+        place = course / "submitted" / name.replace(" ", "_") / "ps1"
+        place.mkdir(parents=True)
+        handed_in.cells = [released.cells[0], *added, *released.cells[1:]]
+        if name == "not under nbgrader":
+            handed_in.cells = [*added, *released.cells]
+        nbformat.write(handed_in, place / "one.ipynb")
+        answer.source = stub
+    nbgrader("autograde", "ps1", "--ExecutePreprocessor.timeout=300")
+    nbgrader("export")
+    with open(course / "grades.csv", newline="", encoding="utf-8") as table:
+        marks = {row["student_id"].replace("_", " "): float(row["score"]) for row in csv.DictReader(table)}
+    return course, marks
+
+
+@pytest.mark.parametrize("name", FORGED)
+def test_the_obvious_forgeries_get_no_marks(autograded, name):
+    assert autograded[1][name] == 0
+
+
+def test_the_right_answer_gets_its_marks(autograded):
+    assert autograded[1]["right"] == 2
+
+
+def test_nobodys_progress_is_in_anybodys_feedback(autograded):
+    course, _ = autograded
+    for path in course.glob("autograded/*/ps1/one.ipynb"):
+        text = path.read_text(encoding="utf-8")
+        assert not re.search(r"of \d+ right", text) and "<a href" not in text
+    assert [path.name for path in (course / "kept").iterdir()] == ["straight_through.json"]

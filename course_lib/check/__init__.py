@@ -12,9 +12,9 @@ Which answers there are stands in `course_lib.check.exercises`.
 import contextlib
 import difflib
 import io
-import os
 import secrets
 import sys
+import types
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +24,7 @@ import torch
 from course_lib.check import feedback, own, progress
 from course_lib.check.exercises import EXERCISES
 from course_lib.check.judge import Exercise, draw_calls, judge
+from course_lib.check.notebook import unread_cell
 from course_lib.check.observe import Call, observe
 
 __all__ = ["CheckFailed", "Report", "add", "check", "hint", "picture"]
@@ -55,21 +56,37 @@ def check(name: str, answer, *, seed: int | None = None) -> Report:
     """Runs `answer` on fresh random inputs, shows what it did, and gives back a `Report`.
 
     seed: draws the same inputs again. `ValueError` for a name that no exercise has, `TypeError` for an answer that
-    cannot be called. What the answer itself raises is shown, not raised.
+    cannot be called. What the answer itself raises is shown, not raised; of what it prints, the first lines are.
+
+    In a notebook, an answer whose newest cell Python could not read is not judged: the name still means an older one.
     """
+    if callable(name) and isinstance(answer, str):
+        raise TypeError(f'the two are exchanged: wanted check("{answer}", {answer}), first the name, in quotes')
     exercise = _find(name)
     if not callable(answer):
         raise TypeError(
             f'check("{name}", ...) got {type(answer).__name__}; wanted the function or class itself, not what it gives'
         )
-    grading = bool(os.environ.get("NBGRADER_EXECUTION"))
+    grading = progress.under_nbgrader()
+    unread = None if grading else unread_cell(name, getattr(answer, "__name__", name))
+    if unread:
+        title = f"{name}: not judged"
+        rows = [
+            ("came", unread),
+            ("wanted", "a cell that Python can read; what you defined before it still stands, and would be judged"),
+        ]
+        _show(title, rows, feedback.AMBER)
+        messages = (title, *(f"{heading}: {text}" for heading, text in rows))
+        return Report(name, False, 0.0, "raised", messages, exercise.reference)
     calls = draw_calls(exercise, secrets.randbelow(2**31) if seed is None else seed)
     quiet = (
         contextlib.redirect_stderr(io.StringIO()) if grading else contextlib.nullcontext()
     )  # a warning costs all marks
     with _one_thread_for_toys(calls):
-        with quiet:
+        printed = _FirstLines(sys.stdout)
+        with quiet, contextlib.redirect_stdout(printed):
             observations = [observe(answer, call) for call in calls]
+        printed.say_the_rest()
         verdict = judge(exercise, calls, observations)
     passed = verdict.status == "right"
     known = progress.load(name) if verdict.status == "not attempted" else progress.attempted(name, passed)
@@ -128,6 +145,33 @@ def add(file: str | Path) -> None:
     EXERCISES[exercise.name] = exercise
 
 
+class _FirstLines(io.TextIOBase):
+    """What an answer prints, call after call: the first lines of it, and how many more there were."""
+
+    LINES, WIDTH = 20, 500
+
+    def __init__(self, shown):
+        self.shown, self.room, self.more = shown, self.LINES * self.WIDTH, 0
+        self.lines = self.LINES
+
+    def write(self, text: str) -> int:
+        for line in text.splitlines(keepends=True):
+            if self.lines > 0 and self.room > 0:
+                self.shown.write(line[: self.room])
+            elif line.endswith("\n"):
+                self.more += 1
+            self.room -= len(line)
+            self.lines -= line.endswith("\n")
+        return len(text)
+
+    def flush(self) -> None:
+        self.shown.flush()
+
+    def say_the_rest(self) -> None:
+        if self.more:
+            print(f"... and {self.more} more lines, as the check calls your answer several times", file=self.shown)
+
+
 @contextlib.contextmanager
 def _one_thread_for_toys(calls: list[Call]):
     """Handing a dozen numbers to several threads takes longer than the work."""
@@ -155,7 +199,9 @@ def _show(title: str, rows: list[tuple[str, str]], colour: str, picture: str = "
     if _in_a_notebook():
         from IPython.display import display
 
-        display({"text/html": feedback.as_html(title, rows, line, colour, picture), "text/plain": text}, raw=True)
+        link = not progress.under_nbgrader()  # its feedback pages lie where no solution does
+        html = feedback.as_html(title, rows, line, colour, picture, link)
+        display({"text/html": html, "text/plain": text}, raw=True)
     else:
         print(text)
 
@@ -164,3 +210,15 @@ def _in_a_notebook() -> bool:
     """IPython is asked only where it is at work already: importing it takes longer than most checks."""
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     return shell is not None and hasattr(shell, "kernel")
+
+
+class _Sealed(types.ModuleType):
+    """This module, while nbgrader grades: a cell cannot put a `check` of its own in place of the real one."""
+
+    def __setattr__(self, name, value):
+        if name in __all__ and progress.under_nbgrader():
+            raise AttributeError(f"course_lib.check.{name} cannot be replaced while nbgrader grades")
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Sealed

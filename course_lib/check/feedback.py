@@ -2,6 +2,7 @@
 
 import re
 from html import escape
+from math import isnan
 
 import torch
 from torch import Tensor
@@ -37,8 +38,8 @@ def rows_of(exercise: Exercise, verdict: Verdict, hints_taken: int) -> list[tupl
                 rows.append(("how", how))
         if verdict.mistake:
             rows.append(("the cause" if verdict.certain else "likely cause", verdict.mistake.message))
-        elif verdict.raised:
-            rows += [("likely cause", cause) for words, cause in CAUSES.items() if words in verdict.raised.message]
+        else:
+            rows += [("likely cause", cause) for cause in _general_causes(verdict)]
         held = [part for part, holds in verdict.parts.items() if holds]
         if held and verdict.score:
             rows.append(("holds", ", ".join(held)))
@@ -46,6 +47,30 @@ def rows_of(exercise: Exercise, verdict: Verdict, hints_taken: int) -> list[tupl
     return rows
 
 
+def _general_causes(verdict: Verdict) -> list[str]:
+    """What can be said of slips that any answer can have, where no known mistake of the exercise fits."""
+    raised, difference = verdict.raised, verdict.difference
+    if raised is None:
+        sides = difference.came, difference.wanted
+        came, wanted = sides if difference.index is None else (side[difference.index].item() for side in sides)
+        return [NAN] if _is_nan(came) and not _is_nan(wanted) else []
+    causes = [cause for words, cause in CAUSES.items() if words in raised.message]
+    return [cause for cause in causes if cause != TOO_FEW_AXES or not AXIS_OF_LENGTH_1.search(raised.source)]
+
+
+def _is_nan(value) -> bool:
+    return isinstance(value, float) and isnan(value)
+
+
+NAN = (
+    "NaN comes from 0 / 0, inf - inf, 0 * inf, or the root or logarithm of a number below 0; a gradient is NaN where a "
+    "root's or a norm's argument is 0. Which line meets such a number first?"
+)
+TOO_FEW_AXES = (
+    "two shapes do not fit; where every row is to meet every other, one of them needs an axis of length 1: "
+    "unsqueeze, [:, None] or keepdim=True"
+)
+AXIS_OF_LENGTH_1 = re.compile(r"unsqueeze|\bNone\b|keepdim|newaxis")  # then it is not that there are too few
 CAUSES = {  # what PyTorch says of slips that any answer can have -> what to do about it
     "leaf Variable that requires grad": (
         "`+=`, and a name that ends in _, write into the tensor that was handed in; a = a + b makes a new one"
@@ -57,10 +82,7 @@ CAUSES = {  # what PyTorch says of slips that any answer can have -> what to do 
         ["same dtype", "same scalar type", "self.dtype to be equal", "expected scalar type"],
         "numbers of two dtypes meet: .to(x.dtype) of one of them, or x.new_zeros(...) in place of torch.zeros(...)",
     ),
-    "must match the size of tensor": (
-        "two shapes do not fit; where every row is to meet every other, one of them needs an axis of length 1: "
-        "unsqueeze, [:, None] or keepdim=True"
-    ),
+    "must match the size of tensor": TOO_FEW_AXES,
     "long int !=": (
         "whole numbers, from one_hot or bincount, meet floating-point ones: .to(x.dtype) makes them the same"
     ),
@@ -91,11 +113,18 @@ def as_text(title: str, rows: list[tuple[str, str]], progress: str) -> str:
     return "\n".join([*lines, f"  {progress}"] if progress else lines)
 
 
-def as_html(title: str, rows: list[tuple[str, str]], progress: str, colour: str, picture: str = "") -> str:
+def as_html(
+    title: str, rows: list[tuple[str, str]], progress: str, colour: str, picture: str = "", link: bool = True
+) -> str:
+    """The card. colour: of the bar at its left alone, since words in it would be dim on white or on black.
+
+    link: whether the path of a solution is one, as seen from the folder of the exercises.
+    """
+    linked = _linked if link else str
     cells = "".join(
         f'<tr style="background:none"><th style="text-align:left;vertical-align:top;padding:1px 12px 1px 0;'
         f'font-weight:600;white-space:nowrap;opacity:.75">{escape(heading)}</th>'
-        f'<td style="text-align:left;padding:1px 0;white-space:pre-wrap">{_linked(escape(text))}</td></tr>'
+        f'<td style="text-align:left;padding:1px 0;white-space:pre-wrap">{linked(escape(text))}</td></tr>'
         for heading, text in rows
     )
     below = f'<div style="opacity:.7;font-size:90%">{escape(progress)}</div>' if progress else ""
@@ -108,7 +137,6 @@ def as_html(title: str, rows: list[tuple[str, str]], progress: str, colour: str,
 
 
 def _linked(text: str) -> str:
-    """The path of a solution becomes a link, as seen from the folder of the exercises."""
     return re.sub(r"solutions/\w+\.ipynb", r'<a href="../\g<0>">\g<0></a>', text)
 
 

@@ -138,7 +138,8 @@ def check_cell(exercise: Exercise) -> dict:
         "cell_type": "code",
         "id": f"check-{name}",
         "metadata": {"tags": [f"check:{name}"], "nbgrader": nbgrader},
-        "source": f'check("{name}", {name})',
+        # imported once more: nbgrader runs a notebook in which a cell above may have given the name another meaning
+        "source": f'from course_lib.check import check\n\ncheck("{name}", {name})',
         "outputs": [],
         "execution_count": None,
     }

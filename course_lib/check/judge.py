@@ -1,5 +1,6 @@
 """Compares what an answer did with what the reference does, and with what known wrong answers do."""
 
+import math
 import re
 import warnings
 from collections.abc import Callable
@@ -186,13 +187,13 @@ def _parts(calls: list[Call], wanted: list[Observation]) -> dict[str, bool]:
 
 
 def _explain(exercise: Exercise, calls: list[Call], came: list[Observation], faults: list[list[Difference]], look):
-    """The known mistake that does what the answer did: in all calls, or at least in the first wrong one and then
-    without a fault in any that the answer got right."""
+    """The known mistake that does what the answer did: in all calls, or at least in the first wrong one, without a
+    fault in any that the answer got right, and then only where no other one agrees in as many."""
     first = next(index for index, differences in enumerate(faults) if differences)
     others = [index for index in range(len(calls)) if index != first]
     # training takes seconds: where it is what went wrong, only a mistake that agrees in all other calls is trained too
     before = [index for index in others if not calls[index].train] if calls[first].train else []
-    likely = None
+    candidates = []
 
     def does(answer: Callable, indices: list[int]) -> bool:
         pairs = ((_viewed(exercise, calls[i], look(answer, calls[i])), came[i]) for i in indices)
@@ -203,9 +204,14 @@ def _explain(exercise: Exercise, calls: list[Call], came: list[Observation], fau
             continue
         if does(answer, [index for index in others if index not in before]):
             return mistake, True
-        if likely is None and does(answer, [index for index in others if not faults[index]]):
-            likely = mistake
-    return (None if "raised" in came[first] else likely), False
+        if "raised" not in came[first] and does(answer, [index for index in others if not faults[index]]):
+            candidates.append((mistake, answer))
+    if len({mistake.name for mistake, _ in candidates}) > 1:  # that which agrees in most calls; if two do, nobody knows
+        wrong = [index for index in others if faults[index] and not calls[index].train]
+        agree = [sum(does(answer, [index]) for index in wrong) for _, answer in candidates]
+        candidates = [pair for pair, count in zip(candidates, agree) if count == max(agree)]
+    names = {mistake.name for mistake, _ in candidates}
+    return (candidates[0][0] if len(names) == 1 else None), False
 
 
 def _same(one: Observation, other: Observation, allowance) -> bool:
@@ -236,6 +242,8 @@ def _agree(came, wanted, rtol: float, atol: float) -> bool:
         came = came.item()
     if not {type(came), type(wanted)} <= {int, float}:
         return type(came) is type(wanted) and came == wanted
+    if type(came) is type(wanted) is int or (isinstance(wanted, float) and math.isinf(wanted)):
+        return came == wanted
     try:
         return came == wanted or abs(came - wanted) <= atol + rtol * abs(wanted)
     except OverflowError:  # a whole number that no float can hold

@@ -99,7 +99,8 @@ def observe(answer, call: Call) -> Observation:
     Keys: "kind of result" ("tensor", "3 values"), each result by its name, "gradient of R for A", "A after the
     call", "new tensors" (where `elsewhere` is asked), "the same from the same generator" (`again`), two more where
     `reseeded` is asked, results of another run (`beside`), or "raised" alone. A gradient of None is written as zeros.
-    Global random numbers, the default dtype and the default device are left as they were.
+    Global random numbers, the default dtype, the default device and whether algorithms are to be deterministic are left
+    as they were.
     """
     return put_together(call, run_all(answer, call))
 
@@ -162,6 +163,7 @@ RANDOM_STATE = "the state of PyTorch's own random numbers after the call"
 def _guarded(answer, call: Call) -> Observation:
     """One run, from the global random numbers of `call.seed`; what an answer sets for all of PyTorch ends with it."""
     state, dtype, device = torch.default_generator.get_state(), torch.get_default_dtype(), torch.get_default_device()
+    strict = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     try:
         torch.default_generator.manual_seed(call.seed)  # torch.manual_seed sees to every kind of device: 1 ms a call
         if call.elsewhere:
@@ -177,6 +179,11 @@ def _guarded(answer, call: Call) -> Observation:
         torch.set_default_dtype(dtype)
         if torch.get_default_device() != device:
             torch.set_default_device(None if device.type == "cpu" else device)
+        if (
+            torch.are_deterministic_algorithms_enabled(),
+            torch.is_deterministic_algorithms_warn_only_enabled(),
+        ) != strict:
+            torch.use_deterministic_algorithms(strict[0], warn_only=strict[1])
 
 
 def _run(answer, call: Call) -> Observation:

@@ -1,7 +1,8 @@
 """What a learner has tried, passed, and been told, kept from day to day: one small file for each answer.
 
 The files lie in `$COURSE_PROGRESS`, else in the folder `progress/` of the project. With COURSE_PROGRESS=off nothing is
-kept. A file is written beside the old one and takes its place, so that two notebooks open at once lose nothing.
+kept, nor where nbgrader runs a notebook: one student's progress is not the next one's. A file is written beside the old
+one and takes its place, so that two notebooks open at once lose nothing.
 """
 
 import json
@@ -24,7 +25,19 @@ class Progress:
 
 def folder() -> Path | None:
     place = os.environ.get("COURSE_PROGRESS") or "progress"
-    return None if place == "off" else PROJECT / place
+    return None if place == "off" or under_nbgrader() else PROJECT / place
+
+
+def under_nbgrader() -> bool:
+    """Whether nbgrader runs this notebook. It tells the kernel's process so; a cell that takes it out of `os.environ`
+    takes it out of Python's copy alone, where the system keeps what a process was started with."""
+    try:
+        started_with = Path("/proc/self/environ").read_bytes().split(b"\0")
+    except OSError:  # no Linux
+        started_with = []
+    return bool(os.environ.get("NBGRADER_EXECUTION")) or any(
+        setting.startswith(b"NBGRADER_EXECUTION=") and not setting.endswith(b"=") for setting in started_with
+    )
 
 
 _unkept: dict[tuple[Path | None, str], Progress] = {}  # what this process could not keep, or was told not to

@@ -54,8 +54,8 @@ class LibraryVQVAE(nn.Module):
 # ----------------------------------------------------------------------------------------------------------------------
 # The calls
 
-STEPS = 100  # of training in a check; a right answer is then at 0.2 to 0.6 of the mean image's error
-WELL_BELOW = 0.8
+STEPS = 100  # of training in a check; most right answers are then at 0.2 to 0.6 of the mean image's error
+NEAR = 1.2  # of that error: narrow layers, sigmoid units or a normalised latent take longer to get below it
 ALIKE = "equal images give the layer equal vectors"
 
 
@@ -129,8 +129,8 @@ def properties(call: Call, observation: Observation) -> Observation:
             facts[f"gradient of {name} for x is not 0 throughout"] = bool(gradient.any())
     if call.train and all(value is not False for key, value in facts.items() if key.startswith("gradient")):
         mean_image = (x - x.mean(0)).square().mean().item()
-        limit = min(WELL_BELOW * mean_image, observation["error before training"])
-        facts[f"error after {STEPS} steps well below the mean image's"] = observation["error after training"] < limit
+        limit = min(NEAR * mean_image, observation["error before training"])
+        facts[f"error after {STEPS} steps as low as the mean image's"] = observation["error after training"] < limit
     if call.train and "layer codebook" in observation:
         before, after = observation["layer codebook"], observation["layer codebook afterwards"]
         facts["codebook moves in training"] = not torch.allclose(before, after, atol=1e-6)
@@ -213,6 +213,9 @@ def is_of(value, shape) -> bool:
 WRONG = r"""
 self.vq(latents) -> self.vq(latents, freeze_codebook=True)  # mutation
     the codebook is as it was before the training: something holds it fast
+return self.decoder(quantized.flatten(1)) -> return (1e-6 * self.decoder[:-1](quantized.flatten(1))).sigmoid()
+    the model learns too slowly, or not at all: a hundred steps did not bring its error down to that of the mean image
+    for all. What makes its steps so small: units that are flat where they start, a factor, layers that are cut off?
 quantized.flatten(1) -> latents.flatten(1)
     the decoder gets the encoder's output and can go around the codebook: with one single code for everything, its
     images still differ
@@ -261,6 +264,9 @@ nn.Linear(300, input_dim) -> nn.Linear(300, 784)
     784 is written into a layer: take input_dim, and other images will do
 latents = self.encoder -> self.train()\nlatents = self.encoder  # zoo 22
     the codebook moves in eval mode too: the model is put into training mode inside forward
+latents = self.encoder -> self.vq.eval()\nlatents = self.encoder
+    the layer is in eval mode, whatever the model is in: then its codebook stands still, it gives no loss, and no
+    gradient comes back through it
 """
 
 

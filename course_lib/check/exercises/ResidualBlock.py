@@ -113,8 +113,19 @@ padding=1, bias=False), -> padding=1, bias=False),\nnn.BatchNorm2d(residual_chan
 nn.Sequential( -> list([
 kernel_size=1, bias=False), -> kernel_size=1, bias=False)]
 self.branch(x) -> nn.Sequential(*self.branch)(x)
-    the layers stand in a plain Python list, which nn.Module does not look into: no parameter is found, so none would
-    be trained
+    no parameter is found, so none would be trained: nn.Module sees the layers that __init__ puts on self. Those made
+    in forward are new at each call, and into a plain Python list it does not look
+return x + self.branch[3](nn.functional.leaky_relu(self.branch[1](nn.functional.leaky_relu(x))))
+    the activation lets a little of what is below zero through, as LeakyReLU does; the published block has another
+return x + self.branch[3](nn.functional.gelu(self.branch[1](nn.functional.gelu(x))))
+    the activation is GELU, or one as smooth as it; the published block has another
+return x - self.branch(x)
+    the branch was taken away from x; a residual block adds it
+padding=1, -> padding=2, dilation=2,
+    the 3 x 3 convolution is dilated: it looks at every second place, and not at the neighbours
+return x.detach() + self.branch(x)
+    the values are right, and the skip path is cut: the gradient is to come back by x itself too, not by the branch
+    alone
 """
 
 EXERCISE = exercise(

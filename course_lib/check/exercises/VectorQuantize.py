@@ -10,6 +10,7 @@ from course_lib.check.author import Call, Observation, exercise, normal, pattern
 class VectorQuantize(nn.Module):
     """A quantising layer that learns by gradient: x (..., dim) float32 -> vq (..., dim), codes (...) int64, loss ().
 
+    x may lie in any order in memory.
     `codebook`, a Parameter (codebook_size, dim), starts with numbers from torch.rand; the check
     asks only that its codes differ. Codes are the nearest ones. vq has their vectors' values, and
     its gradient goes to x alone. loss = commitment loss + codebook loss, both as `mse_loss`,
@@ -146,8 +147,8 @@ flat = x.reshape -> flat = x = x.reshape  # zoo 4
 torch.cdist(flat, self.codebook).argmin -> (flat @ self.codebook.T).argmax
     the largest scalar product is not the smallest distance: long codes win it
 nn.Parameter(torch.rand(codebook_size, dim)) -> torch.rand(codebook_size, dim)
-    the module has no parameters, so an optimiser does not find the codebook: an attribute that is to learn is an
-    nn.Parameter
+    the module has no parameters, so an optimiser does not find the codebook: what is to learn is made in __init__, as
+    an nn.Parameter on self
 nn.Parameter(torch.rand(codebook_size, dim)) -> nn.Embedding(codebook_size, dim)
 cdist(flat, self.codebook) -> cdist(flat, self.codebook.weight)
 self.codebook[codes] -> self.codebook(codes)
@@ -182,6 +183,17 @@ return loss, vq, codes
     the loss comes first here, as in other well-known code: vq, codes, loss is the order
 torch.rand( -> torch.zeros(  # lesson 08
     codes that start equal get equal distances, argmin takes the first, and the others are never chosen
+(quantized - x).detach() + x -> quantized + x - x.detach()
+    vq has two gradients: x gets its own, and q, as it was looked up, hands one to the codebook as well. Of the three
+    terms only one is to be heard
+return codes, vq, loss
+    the codes come first here: vq, codes, loss is the order
+rand(codebook_size, dim) -> rand(dim, codebook_size)
+    the codebook was made as (dim, codebook_size) and is used as if each code were a row: what do two neighbours in
+    memory belong to?
+rand(codebook_size, dim) -> rand(dim, codebook_size)
+torch.cdist(flat, self.codebook) -> (flat[:, None] - self.codebook).square().sum(-1)
+    the codebook was made as (dim, codebook_size): its rows are not codes, so no latent can be compared with them
 """
 
 

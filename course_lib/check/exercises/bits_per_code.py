@@ -61,6 +61,9 @@ log(2) -> log(10)
     the logarithm is to base 10; bits need base 2
 F.cross_entropy(logits, codes) -> F.cross_entropy(logits, codes, reduction="none").flatten(1).sum(1).mean()  # lesson 01
     these are the bits of an image, all its places together; asked for is the mean over codes
+F.cross_entropy(logits, codes) -> F.cross_entropy(logits, codes, reduction="sum") / len(codes)  # lesson 01
+    the bits of all codes were added up and divided by B alone, which makes them the bits of an image; asked for is the
+    mean over codes
 F.cross_entropy(logits, codes) -> F.cross_entropy(logits, codes, reduction="sum")
     the bits of all codes were added up; asked for is their mean, so that batches and grids compare
 F.cross_entropy(logits, codes) -> F.cross_entropy(logits, codes, reduction="none").sum(0).mean()
@@ -122,6 +125,9 @@ return nats.detach() / math.log(2)
     the value is right, and no gradient reaches the logits: a prior could not be trained with it
 return nats.item() / math.log(2)
     a plain number came back: .item() cuts the graph, and a prior is trained on this
+F.cross_entropy(logits, codes) -> F.cross_entropy(logits, codes, ignore_index=0)
+    one code, 0 most likely, is left out of the mean, as ignore_index does with a word that fills up: here every code
+    counts
 """
 
 EXERCISE = exercise(

@@ -88,6 +88,12 @@ return codebook_size ** math.prod(grid_shape)  # lesson 01
     this is how many different pictures there are; the bits say which one of them it is
 math.log2(codebook_size) -> math.log2(codebook_size) / 8
     these are bytes: bits were asked for, 8 times as many
+math.log2 -> math.log10
+    the logarithm is to base 10; a bit tells two things apart
+math.prod(grid_shape) -> math.prod(grid_shape[:2])
+    the first two axes alone were counted; a video's codes have a third
+math.prod(grid_shape) -> math.prod(grid_shape[1:])
+    the first axis was left out, as if it were the batch; grid_shape is the shape of one image's codes
 """
 
 EXERCISE = exercise(

@@ -62,6 +62,10 @@ quantized.detach() -> quantized  # zoo 12
     one .detach() is missing: the commitment loss pulls both sides, the codebook too
 codebook_loss + 0.25 -> 0.25
     the codebook loss is gone; it was to be computed from another tensor, not left out
+codebook_loss + 0.25 * commitment_loss -> codebook_loss + commitment_loss
+    the codebook learns now, and the commitment loss has lost its weight
+codebook_loss + 0.25 * commitment_loss -> codebook_loss
+    the codebook learns now, and the commitment loss has gone: nothing holds the latents to their codes
 """
 
 EXERCISE = exercise(

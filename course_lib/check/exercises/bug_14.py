@@ -56,6 +56,10 @@ quantized.detach() -> quantized  # zoo 12
     both terms pull the latents now: quantized is detached in both, so the codebook never moves
 (quantized.detach(), latents) -> (quantized, latents.detach())  # zoo 12
     both terms pull the codes now: the latents are detached in both, so nothing commits the encoder
+beta * F -> 0.25 * F
+    the weight is a fixed number now, 0.25; the program is told beta
+return reconstruction_error + distance -> return distance
+    the reconstruction error is no longer in the sum
 """
 
 EXERCISE = exercise(

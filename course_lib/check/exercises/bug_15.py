@@ -54,6 +54,13 @@ mse_loss(residual, -> mse_loss(residual.detach(),
     the leak is closed, and the commitment losses reach nobody: in them the residual is not to be detached
 return vq -> return quantized  # zoo 21
     the leak is closed; vq is the bare sum of codes now, so its gradient goes to the codebooks and not to flat
+return vq -> return quantized + flat - flat.detach()
+    the leak is closed; vq has two gradients, flat's own and one that goes to the codebooks by the bare sum of codes
+mse_loss(residual, -> mse_loss(flat,
+    the leak is closed, and the commitment losses compare each code with flat itself; from the second level on, a code
+    stands for what is left over
+return vq, torch.stack(codes, dim=1), loss -> return vq, torch.stack(codes, dim=1), loss / len(codebooks)
+    the leak is closed, and the losses of the levels were averaged; they add up
 """
 
 EXERCISE = exercise(

@@ -47,6 +47,8 @@ mean() -> mean().item()  # zoo 22
     the value is right, but .item() makes a plain number of it, and a loss has to carry its gradient back
 .square() ->  # mutation
     differences were averaged without a square: those of opposite sign cancel
+square().mean() -> mean().square()
+    the differences were averaged before the square: those of opposite sign cancel, and one mean was squared
 """
 
 WRONG = r"""
@@ -59,6 +61,8 @@ quantized - -> quantized.detach() -  # zoo 12
     the value is right, and nobody hears it: both sides are detached
 return -> return 0.25 *  # zoo 10
     this is a quarter of the codebook loss: the weight beta is applied outside, and to the commitment loss
+return (quantized - latents.detach()).square().mean() + (quantized.detach() - latents).square().mean()
+    this is both losses in one: the part that pulls latents to quantized is the commitment loss
 """
 
 EXERCISE = exercise(

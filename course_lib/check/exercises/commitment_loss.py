@@ -18,9 +18,12 @@ latents - quantized.detach() -> latents.detach() - quantized  # zoo 12
     the value is right, and both sides hear it: the codes would be pulled with the weight that is meant for the
     encoder. Whose gradient has to be stopped?
 latents - -> latents.detach() -  # zoo 12
-    the value is right, and nobody hears it: both sides are detached
+    the value is right, and nobody hears it: either both sides are detached, or x is on both sides and cancels, as it
+    does against the straight-through value. Which of the two sides is to walk?
 return -> return 0.25 *  # zoo 10
     this is a quarter of the commitment loss: the weight beta is applied outside, where the losses are added up
+return (latents - quantized.detach()).square().mean() + (latents.detach() - quantized).square().mean()
+    this is both losses in one: the part that pulls quantized to latents is the codebook loss
 """
 
 EXERCISE = exercise(

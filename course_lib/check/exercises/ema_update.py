@@ -136,7 +136,24 @@ torch.bincount(codes, minlength=len(cluster_size)) -> torch.zeros_like(cluster_s
     several rows with one code count as one: counts[codes] += 1 and sums[codes] += flat do not add up what comes
     twice, they write it over
 , minlength=len(cluster_size) ->
-    bincount ends at the highest code that occurs; told minlength, it counts to K
+    the counts end at the highest code that occurs, as bincount without minlength and one_hot without K do; a code that
+    no row chose has a count too
+(cluster_size + eps) -> (cluster_size + len(cluster_size) * eps)
+    K eps were added to every count; each grows by eps, and so it is their total that grows by K eps
+(1 - decay) * counts -> counts
+    the counts of the batch were added whole, its sums with their weight: an average takes of the new what it gave up
+    of the old
+(1 - decay) * sums -> sums
+    the sums of the batch were added whole, its counts with their weight: an average takes of the new what it gave up
+    of the old
+decay * cluster_size + (1 - decay) * counts -> cluster_size + counts
+decay * embed_sum + (1 - decay) * sums -> embed_sum + sums
+    counts and sums were added to the old ones, and nothing fades: decay takes no part in this
+embed_sum / smoothed -> sums / smoothed
+    the sums of this batch alone were divided by the moving counts; the moving sums belong to them
+torch.bincount(codes, minlength=len(cluster_size)) -> torch.nn.functional.one_hot(codes).to(flat.dtype).sum(0)
+torch.zeros_like(embed_sum).index_add(0, codes, flat) -> torch.nn.functional.one_hot(codes).to(flat.dtype).T @ flat
+    one_hot ends at the highest code that occurs, in counts and sums alike; told K, it has a column for each code
 """
 
 EXERCISE = exercise(

@@ -114,6 +114,8 @@ allow_unused=True) -> \ngradients = [tensor.grad for tensor in parts.values()]
 gradient is not None and bool(gradient.any()) -> True
     all 27 are True: either the sum of the losses was sent back, or a gradient was counted because it is there,
     though all of it is zero
+gradient is not None and bool(gradient.any()) -> int(gradient is not None and bool(gradient.any()))
+    the answers are numbers, 0 and 1; wanted are the two words of Python for no and yes
 """
 
 

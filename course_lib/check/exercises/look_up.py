@@ -75,6 +75,8 @@ return codebook.detach()[codes]  # zoo 25
     the vectors are right, but no gradient reaches the codebook: it was cut off, or copied into a tensor of its own
 return torch.nn.functional.embedding(codes, codebook, padding_idx=0)
     code 0 gets no gradient: padding_idx makes it a row that never learns
+return codebook[codes - 1]
+    each row is the one before the right one: are rows numbered from 1, or from 0?
 """
 
 EXERCISE = exercise(

@@ -89,6 +89,10 @@ pairwise_distances(flat, codebook) -> (flat[:, None, :] - codebook[None, :, :]).
     differences were added up with their signs, so that large ones cancel; square them first
 normalize = torch.nn.functional.normalize; return (normalize(flat) @ normalize(codebook).T).argmax(dim=1)  # zoo 18
     vectors were scaled to length 1: that compares directions, not distances
+.argmin(dim=1) -> .argmin(dim=1) + 1
+    each code is one too high: are the rows of the codebook numbered from 1, or from 0?
+.argmin(dim=1) -> .topk(1, largest=False).indices.squeeze(1)
+    where two codes are equally near, the lower one is wanted, and topk promises no order among equals
 """
 
 

@@ -62,6 +62,14 @@ codebook[None, :, :] -> codebook.detach()[None, :, :]
     the codebook was detached; here both sides have a gradient, and it is for the losses to stop one of them
 flat[:, None, :] - codebook[None, :, :] -> (flat[:, None, :] - codebook[None, :, :]).detach()  # zoo 22
     the numbers are right, but nothing can be learnt through them: where was the graph cut?
+return flat.square().sum(dim=1, keepdim=True) - 2 * flat @ codebook.T
+    |e|^2 is missing: without it a long code looks nearer than it is
+.square().sum(dim=-1) -> .sum(dim=-1).square()
+    differences were added up before they were squared, so that those of opposite sign cancel
+.sum(dim=-1) -> .sum(dim=-1) / 2
+    this is half of the squared distance
+return flat.square().sum(dim=1, keepdim=True) - 2 * flat @ codebook.T + codebook.square().sum(dim=1, keepdim=True)
+    |e|^2 is a column here, (K, 1), an axis too many: keepdim=True is for the number that belongs to a row of the result
 """
 
 EXERCISE = exercise(

@@ -144,6 +144,22 @@ svd(centred, full_matrices=False).Vh[:3] -> svd(centred).Vh[:, :3].T
     taken
 return ((maps - low) / (high - low).clamp(min=1e-8)).movedim(1, -1)
     the channels came last, as pictures are drawn; wanted is (B, 3, H, W)
+svd(centred, full_matrices=False).Vh[:3] -> eigh(centred.T @ centred).eigenvectors.flip(1)[:3]
+    rows of eigh's eigenvectors were taken; each eigenvector is a column
+svd(centred, full_matrices=False).Vh[:3] -> eigh(centred.T @ centred).eigenvectors[-3:]
+    rows of eigh's eigenvectors were taken, the last ones; each eigenvector is a column
+svd(centred, full_matrices=False).Vh[:3] -> eigh(centred.T @ centred).eigenvectors[:3]
+    rows of eigh's eigenvectors were taken, the first ones; each eigenvector is a column, and they ascend
+reshape(batch, height, width, 3) -> reshape(batch, width, height, 3)
+    height and width have changed places on the way back to a grid
+return ((maps - low) / (high - low).clamp(min=1e-8)).mT
+    height and width have changed places: each picture lies on its side
+/ (high - low).clamp(min=1e-8) -> / high
+    what is left after the smallest value is taken off was divided by the largest, and not by what is between the two
+return maps / high
+    the projections were divided by their largest value alone: the smallest is not 0 then
+return torch.where(high - low > 1e-6, (maps - low) / (high - low).clamp(min=1e-8), 0.5)
+    a channel that is the same all over an image became 0.5, a middling grey; asked for is another number
 """
 
 

@@ -84,6 +84,8 @@ codes.numel() -> len(codes)  # mutation
     the number is right; wanted is a 0-d tensor, which stays on its device
 .exp() -> .exp().reshape(1)
     one axis too many: a 0-d tensor is wanted, not one of shape (1,)
+.exp() -> .exp() / codebook_size
+    this is the perplexity as a share of the K codes; wanted is the number itself, from 1 to K
 """
 
 EXERCISE = exercise(

@@ -157,6 +157,8 @@ residual = residual - chosen -> residual -= chosen  # zoo 15
 flat.detach() -> flat  # zoo 15
 residual = residual - chosen -> residual -= chosen
     -= writes into flat, which is not yours and is needed again: residual - code makes a new tensor
+return straight_through(flat, total) + flat - flat.detach(), torch.stack(codes, dim=1)
+    the values are right, and the gradient reaches flat twice, however many levels there are: it has two ways back
 """
 
 
