@@ -228,8 +228,12 @@ def test_no_cell_of_any_table_is_a_formula(graded):
 
 
 def test_every_student_has_a_page_and_a_result(graded):
-    names = [path.stem for path in graded["folder"].glob("*.json")]
-    assert len(names) == len(findings(graded)) == len(list(graded["folder"].glob("*.html")))
+    names = [path.stem for path in graded["folder"].glob("*.json") if path.stem != "class"]
+    assert (
+        len(names)
+        == len(findings(graded))
+        == len({path.stem for path in graded["folder"].glob("*.html")} - {"class", "alike"})
+    )
     assert {"right", "hang_when_called", "cut_off"} <= set(names)
     result = json.loads((graded["folder"] / "wrong.json").read_text())
     test = next(test for test in result["tests"] if test["name"] == hostile.NAME)
