@@ -121,7 +121,9 @@ def autograded(tmp_path_factory):
     (course / "nbgrader_config.py").write_text("c = get_config()\nc.CourseDirectory.course_id = 'x'\n")
     settings = {f"JUPYTER_{name}": str(course / name) for name in ("CONFIG_DIR", "DATA_DIR", "RUNTIME_DIR")}
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])  # nbgrader calls alembic by its name
-    environment = os.environ | settings | {"COURSE_PROGRESS": str(course / "kept"), "PATH": path}
+    environment = (
+        os.environ | settings | {"COURSE_PROGRESS": str(course / "kept"), "PATH": path, "PYTHONPATH": str(PROJECT)}
+    )
     # without COURSE_PROGRESS=off: it is nbgrader's own mark that keeps students apart
     (course / "kept").mkdir()
     (course / "kept/straight_through.json").write_text('{"attempts": 1, "hints": 0, "passed": "2026-01-01"}')
