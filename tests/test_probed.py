@@ -214,7 +214,6 @@ NAMED = {
         "range(iterations) -> range(iterations - 1)": "one step too few",
         "return codebook, counts": "floating-point",
         "/ counts.clamp(min=1)[:, None] -> / (counts + 1e-3)[:, None]": "added to every count",
-        "sums / counts.clamp(min=1)[:, None] -> (sums + codebook) / (counts + 1)[:, None]": "one row more",
     },
     "restart_dead_codes": {
         "codebook, cluster_size, embed_sum = codebook.clone(), cluster_size.clone(), embed_sum.clone() ->": (

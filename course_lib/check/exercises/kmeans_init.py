@@ -217,10 +217,6 @@ sums / -> sums.mean(1, keepdim=True) /
     the codes went to the medians of their rows, number by number; wanted are the means
 / counts.clamp(min=1)[:, None] -> / (counts[:, None] + 1e-3)
     something was added to every count, so each mean is a little too near to 0: only a count of 0 needs a guard
-sums / counts.clamp(min=1)[:, None] -> (codebook + sums) / (counts + 1)[:, None]
-    the old code was counted as one row more; the mean is over the rows that chose it
-[:, None], codebook) -> [:, None], codebook).lerp(codebook, 0.5)
-    the codes went a part of the way; a step of k-means leads to the mean itself
 / counts.clamp(min=1)[:, None] ->
     the rows were added up and not divided by how many they are
 range(iterations) -> range(iterations + 1)
