@@ -13,6 +13,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell
 from variants import VARIANTS
 
+from course_lib.check import handout
 from course_lib.check.exercises import EXERCISES
 from course_lib.check.judge import draw_calls, judge, remembering
 
@@ -182,7 +183,7 @@ def given_away(solution_cells, exercise_cells) -> list[str]:
     found = []
     for cell in solution_cells:
         text = between if (tool.answer_of(cell) or "").startswith("bug_") else everywhere
-        for region in re.findall(rf"{tool.BEGIN}\n(.*?)\n *{tool.END}", cell.source, re.DOTALL):
+        for region in re.findall(rf"{handout.BEGIN}\n(.*?)\n *{handout.END}", cell.source, re.DOTALL):
             lines = [squeezed(re.sub(r"^\s*(return |[\w., ]+ = )", "", line)) for line in region.splitlines()]
             long = [line for line in lines if len(re.findall(r"\w+|\W", line)) >= 8] or ["".join(lines)]
             found += [line for line in long if line in text]
@@ -194,7 +195,7 @@ def test_no_exercise_gives_its_answer_away(solution):
 
 
 def test_an_answer_given_away_would_be_found():
-    lines = "def f(x, q):", f"    {tool.BEGIN}", "    return (q - x).detach() + x", f"    {tool.END}"
+    lines = "def f(x, q):", f"    {handout.BEGIN}", "    return (q - x).detach() + x", f"    {handout.END}"
     cut = [new_code_cell("\n".join(lines), metadata={"tags": ["answer:f"]})]
     assert not given_away(cut, [new_markdown_cell("`f(x, q)` and `(q - x) + x`")])
     assert given_away(cut, [new_markdown_cell("Write `(q-x).detach() + x`.")])

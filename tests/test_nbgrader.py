@@ -109,7 +109,7 @@ FORGED = {  # a cell at the beginning of a notebook, in which nothing is solved
 
 @pytest.fixture(scope="module")
 def autograded(tmp_path_factory):
-    """The marks of `nbgrader autograde` for one check, by the name of the forgery; and the folder it worked in."""
+    """nbgrader's whole way: the folder it worked in, and the marks of each student, who is called as what he did."""
     course = tmp_path_factory.mktemp("course")
     solution = nbformat.read(PROJECT / "solutions" / EXERCISE.name, as_version=4)
     needed = {"answer:straight_through", "check:straight_through"}
@@ -135,12 +135,13 @@ def autograded(tmp_path_factory):
 
     nbgrader("generate_assignment", "ps1")
     released = nbformat.read(course / "release/ps1/one.ipynb", as_version=4)
-    for name, lines in (FORGED | {"right": ""}).items():
-        (answer,) = [cell for cell in released.cells if is_answer(cell)]
-        stub = answer.source
-        if name == "right":
-            answer.source = cells[1].source
-        added = [] if name == "right" else [nbformat.v4.new_code_cell(lines)]
+    (answer,) = [cell for cell in released.cells if is_answer(cell)]
+    assert STUB in answer.source and "detach" not in answer.source
+    stub = answer.source
+    worked = {"right": cells[1].source, "wrong": stub.replace(STUB, HANDED_IN["wrong"][0])}
+    for name in [*FORGED, *worked]:
+        answer.source = worked.get(name, stub)
+        added = [nbformat.v4.new_code_cell(FORGED[name])] if name in FORGED else []
         handed_in = released.copy()
         place = course / "submitted" / name.replace(" ", "_") / "ps1"
         place.mkdir(parents=True)
@@ -148,8 +149,8 @@ def autograded(tmp_path_factory):
         if name == "not under nbgrader":
             handed_in.cells = [*added, *released.cells]
         nbformat.write(handed_in, place / "one.ipynb")
-        answer.source = stub
     nbgrader("autograde", "ps1", "--ExecutePreprocessor.timeout=300")
+    nbgrader("generate_feedback", "ps1")
     nbgrader("export")
     with open(course / "grades.csv", newline="", encoding="utf-8") as table:
         marks = {row["student_id"].replace("_", " "): float(row["score"]) for row in csv.DictReader(table)}
@@ -161,13 +162,18 @@ def test_the_obvious_forgeries_get_no_marks(autograded, name):
     assert autograded[1][name] == 0
 
 
-def test_the_right_answer_gets_its_marks(autograded):
-    assert autograded[1]["right"] == 2
+def test_the_right_answer_gets_its_marks_and_no_other(autograded):
+    assert (autograded[1]["right"], autograded[1]["wrong"]) == (2, 0)
+
+
+def test_feedback_names_the_mistake(autograded):
+    page = (autograded[0] / "feedback/wrong/ps1/one.html").read_text(encoding="utf-8")
+    assert "which of the two terms should be detached?" in page
 
 
 def test_nobodys_progress_is_in_anybodys_feedback(autograded):
     course, _ = autograded
-    for path in course.glob("autograded/*/ps1/one.ipynb"):
+    for path in [*course.glob("autograded/*/ps1/one.ipynb"), *course.glob("feedback/*/ps1/one.html")]:
         text = path.read_text(encoding="utf-8")
-        assert not re.search(r"of \d+ right", text) and "<a href" not in text
+        assert not re.search(r"of \d+ right|href=\W*\.\./solutions", text)
     assert [path.name for path in (course / "kept").iterdir()] == ["straight_through.json"]

@@ -1,7 +1,6 @@
 """What every lesson owes its reader, as far as a machine can see it. nbval runs the cells; this reads the files."""
 
 import ast
-import importlib.util
 import json
 import re
 import tomllib
@@ -10,6 +9,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from course_lib.check import handout
 from course_lib.check.author import program_of, text_of
 from course_lib.check.exercises import EXERCISES
 from course_lib.lesson.predict import MIME, STILL_OPEN, TEMPTING
@@ -17,10 +17,6 @@ from course_lib.lesson.predict import MIME, STILL_OPEN, TEMPTING
 FIRST_DAY = "08"  # the last lesson that is written as the first day is
 FOLDER = Path(__file__).parent.parent / "notebooks"
 LESSONS = sorted(FOLDER.glob("[0-9][0-9]_*.ipynb"))
-
-spec = importlib.util.spec_from_file_location("exercises_tool", FOLDER.parent / "tools/exercises.py")
-exercises_tool = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(exercises_tool)
 
 
 @pytest.fixture(params=LESSONS, ids=lambda path: path.stem)
@@ -164,7 +160,7 @@ def test_what_the_learner_writes_is_checked_and_its_solution_folded(path, notebo
             i for i, cell in enumerate(notebook.cells) if f"answer:{exercise.name}" in cell.metadata.get("tags", [])
         ]
         written, checked, told = notebook.cells[place : place + 3]
-        assert written.source == exercises_tool.cut(text_of(exercise.reference), [exercises_tool.ANSWER_STUB])
+        assert written.source == handout.cut(text_of(exercise.reference), [handout.ANSWER_STUB])
         assert re.search(rf'^\w+ = check\("{exercise.name}", {exercise.name}\)\.answer\b', checked.source, re.MULTILINE)
         (solution,) = re.findall(
             r"<details><summary>One way to write it</summary>\n\n```python\n(.+?)```", told.source, re.DOTALL

@@ -267,7 +267,7 @@ WORDS = [  # an answer, what is said to it, what is not
         "nobody hears it: both sides are detached",
     ),
     (RESIDUAL, "twice, however many levels", "Q times"),
-    (loss_of("straight_through", "quantized"), "q was handed back as it is", "As it stands, x cancels"),
+    (loss_of("straight_through", "quantized"), "If q was handed back as it is", "As it stands, x cancels"),
     (
         model(forward="self.vq.eval()"),
         "the layer is in eval mode",

@@ -206,12 +206,12 @@ def _explain(exercise: Exercise, calls: list[Call], came: list[Observation], fau
             return mistake, True
         if "raised" not in came[first] and does(answer, [index for index in others if not faults[index]]):
             candidates.append((mistake, answer))
-    if len({mistake.name for mistake, _ in candidates}) > 1:  # that which agrees in most calls; if two do, nobody knows
+    if len({id(mistake) for mistake, _ in candidates}) > 1:  # that which agrees in most calls; if two do, nobody knows
         wrong = [index for index in others if faults[index] and not calls[index].train]
         agree = [sum(does(answer, [index]) for index in wrong) for _, answer in candidates]
         candidates = [pair for pair, count in zip(candidates, agree) if count == max(agree)]
-    names = {mistake.name for mistake, _ in candidates}
-    return (candidates[0][0] if len(names) == 1 else None), False
+    one = len({id(mistake) for mistake, _ in candidates}) == 1
+    return (candidates[0][0] if one else None), False
 
 
 def _same(one: Observation, other: Observation, allowance) -> bool:

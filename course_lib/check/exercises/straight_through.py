@@ -52,9 +52,8 @@ quantized.clone() -> latents.clone()
 quantized.clone() -> latents.copy_(quantized)
     q was written into the encoder's output itself: who uses x afterwards, the commitment loss for one, finds q there
 return (quantized - latents) + latents  # zoo 21
-    the gradient reaches q: which of the two terms should be detached, where there are two? If q was handed back as it
-    is, or x added and taken off again, q is what is left. In a Function it is backward that says who hears: one
-    gradient for each input of forward, in their order
+    the gradient reaches q: which of the two terms should be detached? (If q was handed back as it is, the two terms are
+    still to come; in a Function, backward says who hears, with one gradient for each input of forward, in their order.)
 return quantized.detach()  # zoo 25
     the values are right, and nobody gets a gradient: either all is detached, or x comes in once with plus and once
     with minus. One x must be left that autograd sees
