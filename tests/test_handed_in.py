@@ -14,6 +14,7 @@ import nbformat
 import pytest
 from test_grade import Here, a_finding, grade, notebook_of, reopened, row_of
 
+from course_lib.check.author import program_of
 from course_lib.check.exercises import EXERCISES
 from course_lib.grade import classroom, journal, sandbox, submissions, tables
 from course_lib.grade.examiner import Examiner
@@ -483,3 +484,15 @@ def test_canvas_gets_the_name_of_its_own_column(tmp_path, columns, wanted):
 def test_no_part_of_a_cell_between_semicolons_is_a_formula(text):
     parts = tables.cell(text).split(";")
     assert not [part for part in parts if part.lstrip(' "')[:1] == "="] and "'" in tables.cell(text)
+
+
+def test_what_was_written_is_not_blank_where_another_answer_is_missing():
+    """`gradient_matrix` uses the losses; who has not written them yet has begun all the same."""
+    right = program_of(EXERCISES["gradient_matrix"].reference)
+    stub = "def {0}(latents, quantized):\n    # YOUR CODE HERE\n    raise NotImplementedError()"
+    losses = [(stub.format(name), [f"answer:{name}"]) for name in ("codebook_loss", "commitment_loss")]
+    imports = "import torch\nimport torch.nn.functional as F"
+    notebook = notebook_of(imports, *losses, (right, ["answer:gradient_matrix"]), lesson="05_three_losses")
+    finding = Examiner(EXERCISES, 1).ask(notebook, "gradient_matrix", Here())
+    assert finding.verdict == "raised" and "another answer of the notebook" in finding.rows[0][1]
+    assert Examiner(EXERCISES, 1).ask(notebook, "codebook_loss", Here()).verdict == "blank"

@@ -111,6 +111,7 @@ class Examiner:
             if finding.verdict == "timeout":
                 why = f"no result after {seconds:g} seconds; does a loop never end?"
                 finding = Finding.plain(name, "timeout", why)
+            finding = _as_written(finding, notebook)
             if finding.better_than(best):
                 best = finding
             if finding.verdict in ANSWERED or candidate + 1 >= count:
@@ -254,6 +255,18 @@ def _with_its_cell(finding: Finding, content: dict) -> Finding:
     else:
         why = f"cell {cell} counts, the last of {count} that define it" if count > 1 and finding.score < 1 else ""
     return dataclasses.replace(finding, cell=cell, rows=(*finding.rows, *([("cell", why)] if why else [])))
+
+
+def _as_written(finding: Finding, notebook: Notebook) -> Finding:
+    """Not blank is a cell in which something was written, and which uses another answer that was not."""
+    sources = [cell["source"] for cell in notebook.cells if cell["number"] == finding.cell]
+    if finding.verdict != "blank" or finding.mistake or not sources or "NotImplementedError" in sources[0]:
+        return finding
+    rows = [("came", "it uses another answer of the notebook, which still raises NotImplementedError")]
+    rows += [("wanted", "the answers that this one builds on, written too")]
+    return dataclasses.replace(
+        finding, verdict="raised", title=f"{finding.check}: another answer is missing", rows=tuple(rows), mistake=""
+    )
 
 
 def _of_rows(name: str, verdict: str, title: str, rows: list, score: float = 0.0, picture: str = "") -> Finding:
