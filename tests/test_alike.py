@@ -301,7 +301,7 @@ def test_the_page_says_what_it_proves_and_shows_both_texts():
     students = others(20) | {"ann": {"nearest_codes": OWN}, "bob": {"nearest_codes": renamed(OWN) + "  # mine"}}
     text = page(students)
     assert "It proves nothing by itself, and must not be passed on." in text
-    assert text.count("<h4>ann</h4>") == 1 and text.count("<h4>bob</h4>") == 1 and "both right" in text
+    assert text.count("<h4>ann</h4>") == 1 and text.count("<h4>bob</h4>") == 1 and "both: right" in text
     assert len(re.findall(r'class="line marked"', text)) >= 12
     named = page(others(20) | {"ann": {"nearest_codes": OWN}, "bob": {"nearest_codes": OWN}})
     assert re.search(r"Names that few use:.*<code>closer</code> \(2 of 22\)", named)

@@ -8,7 +8,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 
 from course_lib.check.exercises import EXERCISES
-from course_lib.grade import class_report
+from course_lib.grade import class_report, pages
 from course_lib.grade.finding import Finding
 from course_lib.grade.marks import ByHand, Graded, Mark, Row
 from course_lib.grade.settings import Settings
@@ -217,3 +217,16 @@ def test_the_page_in_a_browser(visit, tmp_path, width, dark, copies):
         assert "student0" not in page.locator("main").inner_text()
         page.get_by_role("link", name="Back to the whole page").click()
         assert page.locator("#numbers").is_visible()
+
+
+def test_who_may_be_wrong_for_another_answer_alone_is_not_counted_among_the_mistakes():
+    source = f"def {OTHER}(latents, quantized, reach):\n    return {ANSWER}(latents, quantized)\n"
+    findings = found("s", ANSWER, "wrong", 0), found("s", OTHER, "wrong", 0)
+    one = row("s", *findings, source=SOURCE + source)
+    with_right = row("t", found("t", ANSWER, "pass"), found("t", OTHER, "wrong"), source=SOURCE + source)
+    first, second = class_report.reports(graded(one, with_right))
+    assert [len(group.made_by) for group in first.known] == [1] and not first.built_on
+    assert not second.known and [one.row.student for one in second.built_on] == ["s"]
+    assert [len(group.made_by) for group in second.unknown] == [1]
+    assert "It uses <code>straight_through</code>, which is not right yet" in " ".join(pages.student(one).split())
+    assert "which is not right yet" not in pages.student(with_right)

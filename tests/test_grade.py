@@ -1040,6 +1040,17 @@ def test_a_page_shows_what_a_check_shows_and_nothing_that_acts():
     assert "which of the two terms?" in text and "<table></table>" in text
 
 
+def test_another_number_of_points_in_canvas_is_told(tmp_path):
+    export = tmp_path / "export.csv"
+    head = "Student,ID,SIS User ID,SIS Login ID,Section,Straight through (1),Other (2)\n"
+    export.write_text(head + '    Points Possible,,,,,7,(read only)\nDoe,17,u1,ann,A,,\n"Student, Test",18,,,A,,\n')
+    roster = tables.Roster(export)
+    assert roster.other_points([row_of(a_finding())]) == [("Straight through (1)", 7, 4)]
+    assert roster.absent(["ann"]) == [], "nobody has to grade Canvas's own test student"
+    export.write_text(head + "    Points Possible,,,,,4,\nDoe,17,u1,ann,A,,\n")
+    assert tables.Roster(export).other_points([row_of(a_finding())]) == []
+
+
 def test_canvas_takes_whom_it_knows_from_its_own_export(tmp_path):
     export = tmp_path / "export.csv"
     export.write_text(

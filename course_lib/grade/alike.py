@@ -62,13 +62,14 @@ class Pair:
 # An answer, taken apart
 
 
-def taken_apart(source: str, name: str, verdict: str = "") -> Answer:
-    """A cell that defines the answer `name`. Runs nothing; what Python cannot read is compared line by line."""
+def taken_apart(source: str, name: str, verdict: str = "", by_lines: bool = False) -> Answer:
+    """A cell that defines the answer `name`. Runs nothing; what Python cannot read is compared line by line, and so is
+    anything with by_lines."""
     source = source.replace("\r\n", "\n").replace("\r", "\n")[:MOST_SOURCE]
     answer = Answer(source, verdict)
     plain = SKIPPED.sub("", source)
     try:
-        statements, chosen = _statements(ast.parse(plain), name)
+        statements, chosen = _statements(ast.parse("(" if by_lines else plain), name)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         statements = [(number, line.partition("#")[0]) for number, line in enumerate(plain.split("\n"), 1)]
         chosen = set()
@@ -167,7 +168,7 @@ def published(exercise: Exercise) -> list[Answer]:
         if path.is_file():
             cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
             texts += ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
-    return [taken_apart(text, exercise.name) for text in texts]
+    return [taken_apart(text, exercise.name, by_lines=by_lines) for by_lines in (False, True) for text in texts]
 
 
 def pairs_of(answers: dict[str, dict[str, Answer]], known: dict[str, list[Answer]]) -> tuple[list[Pair], float]:
@@ -232,7 +233,7 @@ def page(rows: list[Row], settings: Settings) -> str:
             for check, of_check in answers.items()
         ],
         students=len(rows),
-        course=settings.course, sure=SURE, most=RARE, rare=math.log2((len(rows) + OTHERS) / 2),
+        course=settings.course, sure=SURE, most=RARE, others=OTHERS, rare=math.log2((len(rows) + OTHERS) / 2),
     )  # fmt: skip
 
 

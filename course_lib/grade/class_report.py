@@ -74,6 +74,7 @@ class AnswerReport:
     seconds: list[float]
     known: list[Group]
     unknown: list[Group]
+    built_on: list[Answered]  # who may be wrong for another answer alone, which this one uses
 
     @property
     def tried(self) -> int:
@@ -94,6 +95,8 @@ def _report(exercise: Exercise, answered: list[Answered]) -> AnswerReport:
     kinds = Counter(KIND_OF[one.finding.verdict] for one in answered)
     counts = {kind: kinds[kind] for kind in KINDS}
     tried = [one for one in answered if KIND_OF[one.finding.verdict] not in ("blank", "not graded")]
+    built_on = [one for one in tried if listing.builds_on(one.mark, one.finding)]
+    own = [one for one in tried if one not in built_on]
     return AnswerReport(
         exercise=exercise,
         answered=answered,
@@ -101,12 +104,13 @@ def _report(exercise: Exercise, answered: list[Answered]) -> AnswerReport:
         easiness=counts["right"] / len(tried) if tried else None,
         discrimination=discrimination(answered),
         seconds=[one.finding.seconds for one in tried],
-        known=_groups(exercise, (one for one in tried if one.finding.mistake), lambda finding: finding.mistake),
+        known=_groups(exercise, (one for one in own if one.finding.mistake), lambda finding: finding.mistake),
         unknown=_groups(
             exercise,
-            (one for one in tried if not one.finding.mistake and one.finding.verdict in ("wrong", "type", "raised")),
+            (one for one in own if not one.finding.mistake and one.finding.verdict in ("wrong", "type", "raised")),
             _first_difference,
         ),
+        built_on=built_on,
     )
 
 
@@ -178,7 +182,7 @@ def _lesson(group: Group, report: AnswerReport) -> Lesson:
     common = Counter(code for code, _ in written if code and code not in named)
     code = min(common, key=lambda code: (-common[code], len(code)), default="")
     one = next(one for lines, one in written if lines == code or not code)
-    shown = [row for row in one.finding.rows if row[0] in ("called with", "came", "wanted")]
+    shown = [row for row in one.finding.rows if row[0] in ("called with", "came", "wanted", "how")]
     return Lesson(group, report, code, [row for row in shown if not _names(one.row.student, row[1])])
 
 

@@ -165,6 +165,9 @@ def _to_look_at(folder: Path, rows: list[marks.Row], canvas: tables.Roster | Non
         yield f"nobody's file in {folder}: {', '.join(map(printable, unused))}"
     if canvas and canvas.lines and canvas.unknown:
         yield f"not in the gradebook exported from Canvas: {', '.join(map(printable, canvas.unknown))}"
+    for column, its, most in canvas.other_points(rows) if canvas else ():
+        points = f"{its:g} points in Canvas, and {most:g} here"
+        yield f"{printable(column)} has {points}: set them alike, there or under [points] in the settings"
 
 
 def _not_as_expected(

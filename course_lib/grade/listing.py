@@ -1,5 +1,6 @@
 """The code of an answer as a page shows it: which cell it stands in, and its lines, coloured and cut to length."""
 
+import ast
 import itertools
 import re
 import unicodedata
@@ -9,6 +10,8 @@ from dataclasses import dataclass
 from pygments.lexers import PythonLexer
 from pygments.token import Comment, Keyword, Name, Number, String
 
+from course_lib.grade.finding import Finding
+from course_lib.grade.marks import Mark
 from course_lib.grade.submissions import Notebook
 
 WINDOW, ABOVE = 60, 20  # lines that are seen at once; of them, above the one that an error names
@@ -43,6 +46,19 @@ def cell_of(notebook: Notebook | None, name: str, number: int = 0) -> dict | Non
         if any(worth) and (best is None or (*worth, place) > best[0]):
             best = (*worth, place), cell
     return best and best[1]
+
+
+def builds_on(mark: Mark, finding: Finding) -> list[str]:
+    """The other answers of the notebook that this one uses and that are not right: it is judged with them."""
+    cell = cell_of(mark.notebook, finding.check, finding.cell)
+    wrong = {other.check for other in mark.findings if other.verdict != "pass"} - {finding.check}
+    if not cell or not wrong or finding.verdict == "pass":
+        return []
+    try:
+        used = {node.id for node in ast.walk(ast.parse(cell["source"])) if isinstance(node, ast.Name)}
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return []
+    return sorted(wrong & used)
 
 
 def lines_of(source: str) -> list[list[Piece]]:

@@ -155,7 +155,8 @@ def _points(where: str, mark: ByHand, chosen: Settings) -> float:
     points = mark.points
     if type(points) not in (int, float) or not 0 <= points <= most + 1e-9 or math.isnan(points):
         raise BadOverrides(
-            f"{where}: points is {points!r}; wanted a number from 0 to {cell(most)}, {mark.answer}'s all"
+            f"{where}: points is {points!r}; wanted a number from 0 to {cell(most)}, {mark.answer}'s all. "
+            "Points are set in the settings: is --settings missing?"
         )
     return float(points)
 

@@ -89,6 +89,7 @@ def _answer(mark: Mark, finding: Finding, settings: Settings) -> dict:
         "cell": code and code["number"], "lines": lines,
         "fault": _line_at_fault(finding, code["source"]) if lines else 0,
         "section": SECTIONS.get(finding.check),
+        "builds_on": listing.builds_on(mark, finding),
         "question": exercise.hints[0] if exercise and finding.verdict not in ("pass", "not_graded") else "",
     }  # fmt: skip
 

@@ -51,6 +51,9 @@ def nbgrader(rows: list[Row]) -> list[list]:
     return table
 
 
+TEST_STUDENT = "Student, Test"  # whom Canvas adds to every course
+
+
 class Roster:
     """Who is who in Canvas: from a gradebook that was exported there, or from the folders' names alone.
 
@@ -61,6 +64,7 @@ class Roster:
     COLUMNS = ("Student", "ID", "SIS User ID", "SIS Login ID", "Section")
 
     def __init__(self, exported: Path | None = None):
+        self.possible: dict[str, str] = {}  # the line that says what each column can bring
         self.lines: list[dict[str, str]] = []
         self.columns: list[str] = []
         self.unknown: list[str] = []  # students for whom there was no line
@@ -72,7 +76,9 @@ class Roster:
                 if missing:
                     wanted = "wanted a gradebook exported from Canvas, with commas"
                     raise ValueError(f"{exported} has no column {', '.join(missing)}; {wanted}")
-                self.lines = [line for line in reader if line["ID"]]
+                lines = list(reader)
+                self.lines = [line for line in lines if line["ID"] and line["Student"] != TEST_STUDENT]
+                self.possible = next((line for line in lines if line["Student"].strip() == "Points Possible"), {})
 
     def table(self, rows: list[Row]) -> list[list]:
         lessons = [mark.lesson for mark in rows[0].marks] if rows else []
@@ -82,6 +88,13 @@ class Roster:
             marks = [mark.score if mark.graded else "" for mark in row.marks]
             table.append([*self._who(row.student), *marks])
         return table
+
+    def other_points(self, rows: list[Row]) -> list[tuple[str, float, float]]:
+        """The columns for which Canvas has another number of points: name, its number, ours."""
+        marks = rows[0].marks if rows else []
+        pairs = [(self._column(mark.lesson), mark.most) for mark in marks]
+        there = [(column, _number_or_none(self.possible.get(column)), most) for column, most in pairs]
+        return [(column, its, most) for column, its, most in there if its is not None and abs(its - most) > 1e-6]
 
     def _column(self, lesson: str) -> str:
         """`Straight through (123)` for 04_straight_through, where the export has just one such column."""
@@ -109,6 +122,13 @@ class Roster:
             for line in self.lines:
                 if line.get(column) == student or column == "ID" and line["ID"] == student.rpartition("_")[2]:
                     return line
+        return None
+
+
+def _number_or_none(text: str | None) -> float | None:
+    try:
+        return float(text or "")
+    except ValueError:  # "(read only)"
         return None
 
 
