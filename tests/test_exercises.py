@@ -105,7 +105,9 @@ def test_every_answer_of_the_design_is_there():
 
 def test_untouched_stub_is_not_attempted(exercise):
     folder = "notebooks" if exercise.in_lesson else "exercises"
-    stub = answers_in(PROJECT / folder / f"{exercise.lesson}.ipynb")[exercise.name]
+    there = answers_in(PROJECT / folder / f"{exercise.lesson}.ipynb")
+    assert exercise.name in there, "run make exercises"
+    stub = there[exercise.name]
     assert {(verdict.status, verdict.score) for verdict in verdicts(exercise, stub)} == {("not attempted", 0)}
 
 

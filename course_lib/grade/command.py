@@ -111,7 +111,8 @@ def _handed_out(chosen: settings.Settings, students: list[submissions.Student]) 
     lessons = [lesson for lesson in names if lesson in files or lesson in chosen.named]
     if not lessons:
         wanted = ", ".join(f"{lesson}.ipynb" for lesson in list(chosen.lessons())[:3])
-        raise ValueError(f"no folder holds a notebook with the name of an exercise ({wanted}, ...)")
+        own = "one of your own needs the --settings whose `private` names it"
+        raise ValueError(f"no folder holds a notebook with the name of an exercise ({wanted}, ...); {own}")
     return lessons
 
 

@@ -64,7 +64,8 @@ def try_out(options) -> int:
     if notes := list(own.overlooked(exercise)):
         print("\nLook at, as nothing above shows it:\n" + textwrap.indent("\n".join(notes), "    "))
     print(
-        "\n".join(advice(proof)) or f"\nEverything holds.\n    python -m course_lib.grade --hand-out {options.try_file}"
+        "\n".join(advice(proof))
+        or f"\nEverything holds.\n    python -m course_lib.grade --hand-out {options.try_file} --to FOLDER"
     )
     return 0 if proof.holds else 1
 

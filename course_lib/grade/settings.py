@@ -40,6 +40,7 @@ from course_lib.grade.given import COURSE, MODULES
 
 NO_JUDGES = {"handout", "mutation", "proof", "template"}  # files of `check` that no verdict depends on
 FROM_ANOTHER = re.compile(r"course_lib\.check\.exercises\.(\w+) import")
+OF_THE_FILE = {"course", "pages", "private", "roster", "partial_credit"}  # which stand above the tables
 LONG_AGO, FAR = datetime(1990, 1, 1), datetime(4000, 1, 1)  # what files say lies between, or is taken to
 
 
@@ -122,7 +123,7 @@ def load(path: Path | None) -> Settings:
         raise BadSettings(f"{path} cannot be read: {error.strerror}") from None
     except ValueError as error:
         raise BadSettings(f"{path} is not TOML: {error}") from None
-    _known(path, "the file", table, {"course", "pages", "points", "late", "private", "partial_credit", "roster"})
+    _known(path, "the file", table, OF_THE_FILE | {"points", "late"})
     private = tuple(
         (path.parent / _of_kind(path, "private", name, str)).resolve()
         for name in _of_kind(path, "private", table.get("private", []), list)
@@ -211,7 +212,8 @@ def _known(path: Path, where: str, table, wanted: set[str]) -> None:
     if not isinstance(table, dict):
         raise BadSettings(f"{path}: {where} is {type(table).__name__}; wanted a table")
     for name in table.keys() - wanted:
-        raise BadSettings(f"{path}: {where} has {name!r}; wanted one of {', '.join(sorted(wanted - {''}))}")
+        above = f"; {name} belongs above the first [table]" if name in OF_THE_FILE else ""
+        raise BadSettings(f"{path}: {where} has {name!r}{above}; wanted one of {', '.join(sorted(wanted - {''}))}")
 
 
 def _of_kind(path: Path, name: str, value, kind: type):
