@@ -230,3 +230,18 @@ def test_who_may_be_wrong_for_another_answer_alone_is_not_counted_among_the_mist
     assert [len(group.made_by) for group in second.unknown] == [1]
     assert "It uses <code>straight_through</code>, which is not right yet" in " ".join(pages.student(one).split())
     assert "which is not right yet" not in pages.student(with_right)
+
+
+@pytest.mark.parametrize(
+    "student, text",
+    [
+        ("doeann_1234", "doe = 1"),
+        ("doeann_1234", "ann_x = q"),
+        ("ann", "annloss = 1"),
+        ("Li Wu", "li_loss"),
+        ("王伟", "王伟_loss = 1"),
+    ],
+)
+def test_names_are_found_as_canvas_and_people_write_them(student, text):
+    assert class_report._names(student, text)
+    assert not class_report._names(student, "q = latents + (quantized - latents).detach()")

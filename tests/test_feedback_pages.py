@@ -2,7 +2,7 @@
 
 import re
 import time
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta, timezone
 from html.parser import HTMLParser
 
 import hostile
@@ -375,3 +375,15 @@ def test_on_paper_nothing_is_folded_or_cut(visit, long_page):
         assert not shown.locator(".skip").is_visible()
         fits = "(e) => e.scrollWidth <= e.clientWidth + 1 || !e.clientWidth"
         assert shown.evaluate(f"[...document.querySelectorAll('main *')].every({fits})")
+
+
+def test_a_line_that_takes_pygments_seconds_stays_plain():
+    start = time.monotonic()
+    lines = listing.lines_of('s = "%' + "0" * 19_900 + '"\n')
+    assert time.monotonic() - start < 5 and {kind for line in lines for kind, _ in line} == {""}
+
+
+@pytest.mark.parametrize("year", [1, 9999])
+def test_a_time_that_a_student_made_up_stops_no_page(year):
+    for zone in (UTC, timezone(timedelta(hours=14)), timezone(timedelta(hours=-12))):
+        assert str(year) in pages.in_words(datetime(year, 12, 31, 23, 59, tzinfo=zone))

@@ -3,10 +3,12 @@
 Nobody gets a zero for what a browser, a system or Jupyter did to a file. What is not clear is told, and not graded.
 """
 
+import dataclasses
 import json
 import os
 import stat
 import sys
+import time
 from pathlib import Path
 
 import hostile
@@ -237,16 +239,15 @@ def test_format_3_is_told_what_to_do(tmp_path):
 def test_brackets_are_counted_where_they_make_lists(text):
     """Against a reader that looks at one character after the other."""
     inside = escaped = False
-    opened, since = 0, 0
+    opened = 0
     for character in text:
         if inside:
-            since += character in "[{"
             inside = escaped or character != '"'
             escaped = character == "\\" and not escaped
         else:
-            inside, since = character == '"', 0
+            inside = character == '"'
             opened += character in "[{"
-    opened += since if inside else 0  # a string that never ends is none
+    # a string that never ends goes to the end: JSON stops where it begins, and makes no list of what is in it
     assert submissions._lists(text.encode()) == opened
 
 
@@ -496,3 +497,70 @@ def test_what_was_written_is_not_blank_where_another_answer_is_missing():
     finding = Examiner(EXERCISES, 1).ask(notebook, "gradient_matrix", Here())
     assert finding.verdict == "raised" and "another answer of the notebook" in finding.rows[0][1]
     assert Examiner(EXERCISES, 1).ask(notebook, "codebook_loss", Here()).verdict == "blank"
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# What one student's files do to others, and to the grader
+
+
+@pytest.mark.parametrize("end", ["_x", "(1", "_copy_"])
+def test_no_name_takes_the_grader_longer_than_another(end):
+    """A file's name that could be read in 2 to the 60th ways."""
+    start = time.monotonic()
+    submissions.exercise_of(f"{hostile.LESSON}{'_copy_1' * 60}{end}.ipynb", LESSONS)
+    assert time.monotonic() - start < 2
+
+
+def test_no_string_takes_the_grader_longer_than_another():
+    """One without an end, full of quotation marks."""
+    start = time.monotonic()
+    assert submissions._lists(b'{"x": [1, [2]], "y": "' + b'\\"' * 2_000_000) == 3
+    assert submissions._lists(b'{"x": "' + b'\\"' * 2_000_000 + b"\\") == 1
+    assert time.monotonic() - start < 10
+
+
+@pytest.mark.parametrize(
+    "below", ["perplexity = perplexity(torch.tensor([0, 1]), 4)", "for step in range(3): perplexity = 1.0"]
+)
+def test_a_value_that_takes_the_answers_name_takes_no_points(below):
+    cells = "import torch", (program_of(EXERCISES["perplexity"].reference), ["answer:perplexity"]), below
+    finding = Examiner(EXERCISES, 1).ask(notebook_of(*cells, lesson="06_ema_updates"), "perplexity", Here())
+    assert finding.verdict == "pass" and finding.cell == 2
+
+
+@pytest.mark.parametrize(
+    "name", [hostile.LESSON, f"{hostile.LESSON}.py", f"{hostile.LESSON}.txt", f"{hostile.LESSON} ann.zip"]
+)
+def test_what_may_be_the_work_is_told_and_no_zero(tmp_path, name):
+    (tmp_path / "in/ann").mkdir(parents=True)
+    (tmp_path / "in/ann" / name).write_text("x")
+    (ann,) = submissions.students_in(tmp_path / "in", tmp_path / "out")
+    submissions.name_unknown_files([ann], LESSONS)
+    notebook = submissions.read(ann, hostile.LESSON)
+    assert notebook.there and name in notebook.problem and name in ann.notes[0]
+
+
+def test_a_note_names_some_files_and_counts_the_rest(tmp_path):
+    (tmp_path / "in/ann").mkdir(parents=True)
+    for number in range(600):
+        (tmp_path / f"in/ann/{number}{'x' * 200}.ipynb").write_text("x")
+    (ann,) = submissions.students_in(tmp_path / "in", tmp_path / "out")
+    submissions.name_unknown_files([ann], LESSONS)
+    assert len(ann.notes[0]) < 6000 and "and 580 more" in ann.notes[0]
+
+
+def test_what_one_student_alone_handed_in_is_told(tmp_path, capsys):
+    for number in range(12):
+        (tmp_path / f"in/s{number}").mkdir(parents=True)
+        (tmp_path / f"in/s{number}/{hostile.LESSON}.ipynb").write_text(RIGHT)
+    (tmp_path / "in/s0/05_three_losses.json").write_text("nothing")
+    assert grade(tmp_path / "in") == 0
+    assert "05_three_losses was handed in by s0 alone, and costs 11 others their points" in capsys.readouterr().err
+
+
+def test_a_budget_is_used_up_by_errors_that_take_long_too():
+    room = classroom.Classroom([], Examiner(EXERCISES, 1), None, False)
+    for verdict in ("raised", "wrong", "raised"):
+        room._count(dataclasses.replace(a_finding(), student="eve", verdict=verdict, seconds=6.0, allowed=10.0))
+    room._count(dataclasses.replace(a_finding(), student="ann", verdict="pass", seconds=9.0, allowed=10.0))
+    assert room._is_hurried("eve") and not room._is_hurried("ann")

@@ -178,6 +178,7 @@ def _text(path: Path) -> str:
 def _cells(text: str) -> dict[tuple[str, str], str]:
     """By student and column; the first column is the student's name. Nothing where it is no table."""
     first = text.partition("\n")[0]
+    csv.field_size_limit(max(csv.field_size_limit(), len(text)))  # a note may be long
     try:
         rows = list(csv.reader(io.StringIO(text), delimiter=";" if first.count(";") > first.count(",") else ","))
     except csv.Error:

@@ -187,10 +187,13 @@ def _lesson(group: Group, report: AnswerReport) -> Lesson:
 
 
 def _names(student: str, text: str) -> bool:
-    """Whether a part of the student's name or number stands in the text, perhaps within a name such as `ann_loss`."""
-    parts = re.findall(r"[^\W\d_]{3,}|\d{5,}", student)
-    words = map(str.lower, re.findall(r"[^\W\d_]+|\d+", text))
-    return not {part.lower() for part in parts}.isdisjoint(words)
+    """Whether a part of the student's name or number stands in the text: within a name such as `ann_loss` or `annloss`,
+    or as a part of one that is written together, `doe` of doeann_1234."""
+    parts = set(re.findall(r"[^\W\d_]{2,}|\d{4,}", student.casefold()))
+    words = set(re.findall(r"[^\W\d_]{2,}|\d{4,}", text.casefold()))
+    return not parts.isdisjoint(words) or any(
+        part in word or len(word) > 2 and word in part for part in parts if len(part) > 2 for word in words
+    )
 
 
 def own_lines(mark: Mark, name: str, number: int = 0) -> str:

@@ -112,7 +112,8 @@ class Classroom:
 
     def _count(self, finding: Finding) -> None:
         with self._lock:
-            self._endless[finding.student] = self._endless.get(finding.student, 0) + _did_not_end(finding)
+            slow = finding.verdict != "pass" and finding.seconds >= finding.allowed / 2 > 0
+            self._endless[finding.student] = self._endless.get(finding.student, 0) + (slow or _did_not_end(finding))
 
     def _finding(self, notebook: submissions.Notebook, name: str, sandbox: Sandbox, weigh: Weigh) -> Finding:
         hurried = self._is_hurried(notebook.student)

@@ -12,6 +12,8 @@ from course_lib.grade.finding import printable
 from course_lib.grade.journal import InUse, Journal
 from course_lib.grade.sandbox import Sandbox
 
+FEW_OF = 0.1  # of a class: who alone handed in an exercise may not have been asked for it
+
 
 def grade(options, sandboxes: list[Sandbox]) -> int:
     """-> the exit status, as `__main__.main`. `NoSandbox` where the first does not start: nothing is graded then."""
@@ -166,6 +168,8 @@ def _to_look_at(folder: Path, rows: list[marks.Row], canvas: tables.Roster | Non
         yield f"nobody's file in {folder}: {', '.join(map(printable, unused))}"
     if canvas and canvas.lines and canvas.unknown:
         yield f"not in the gradebook exported from Canvas: {', '.join(map(printable, canvas.unknown))}"
+    for line, names in canvas.doubles(rows) if canvas else ():
+        yield f"{', '.join(map(printable, names))} are all {printable(line)} in Canvas: which one is?"
     for column, its, most in canvas.other_points(rows) if canvas else ():
         points = f"{its:g} points in Canvas, and {most:g} here"
         yield f"{printable(column)} has {points}: set them alike, there or under [points] in the settings"
@@ -182,6 +186,11 @@ def _not_as_expected(
     if gone := [lesson for lesson in last_time.lessons if lesson not in lessons]:
         about = f"{', '.join(lessons)} alone; the last one was about {', '.join(gone)} too"
         yield f"the gradebook is about {about}. Another --out keeps them apart"
+    for lesson in lessons:
+        came = [row.student for row in rows for mark in row.marks if mark.lesson == lesson and mark.handed_in_anything]
+        if 0 < len(came) <= len(rows) * FEW_OF:
+            who = f"{', '.join(map(printable, came))} alone, and costs {len(rows) - len(came)} others their points"
+            yield f"{lesson} was handed in by {who}; --exercise says what is asked"
     asked = {name for mark in rows[0].marks for name in (mark.lesson, *mark.points)}
     if others := sorted({mark.answer for mark in by_hand.marks} - asked):
         yield f"marks by hand for what is not asked this time: {', '.join(others)}"

@@ -15,7 +15,8 @@ from course_lib.grade.marks import Mark
 from course_lib.grade.submissions import Notebook
 
 WINDOW, ABOVE = 60, 20  # lines that are seen at once; of them, above the one that an error names
-MOST_COLOURED, MOST_LINE = 20_000, 400  # characters of a cell (what is longer stays plain), of a line
+MOST_COLOURED, MOST_IN_A_LINE = 20_000, 1000  # characters of a cell, of a line: what is longer stays plain, as Pygments
+MOST_LINE = 400  # takes seconds for some texts; characters of a line that are shown
 KINDS = ((Comment, "comment"), (String, "string"), (Number, "number"), (Keyword, "keyword"))
 KINDS += ((Name.Function, "name"), (Name.Class, "name"))
 INVISIBLE = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
@@ -65,7 +66,7 @@ def lines_of(source: str) -> list[list[Piece]]:
     """Every line in pieces. What nobody sees, or what changes the order of the rest, is shown by its Unicode number."""
     source = source.replace("\r\n", "\n").replace("\r", "\n")
     source = "\n".join(line.rstrip() for line in source.split("\n"))  # lines of blanks take Pygments for ever
-    if len(source) <= MOST_COLOURED:
+    if len(source) <= MOST_COLOURED and max(map(len, source.split("\n"))) <= MOST_IN_A_LINE:
         lines = _coloured(source)
     else:
         lines = [[("", line)] if line else [] for line in source.split("\n")]

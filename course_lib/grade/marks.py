@@ -51,6 +51,10 @@ class Mark:
         return self.notebook and self.notebook.handed_in
 
     @property
+    def handed_in_anything(self) -> bool:
+        return self.notebook is not None and self.notebook.there
+
+    @property
     def graded(self) -> bool:
         """False where a verdict is missing for reasons that are not the student's, or not clear: no marks, not zero."""
         return all(map(self.counted, self.findings))

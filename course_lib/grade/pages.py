@@ -1,5 +1,6 @@
 """The pages: one file each, from `templates/`, with nothing from elsewhere."""
 
+import contextlib
 import re
 from collections.abc import Iterable
 from datetime import date, datetime
@@ -33,7 +34,10 @@ RESULTS = {  # by verdict: what came of it, in a line that a student understands
 def in_words(when: date | datetime) -> str:
     """27 November 2026, and of a moment the time here: 27 November 2026, 14:05 CET."""
     if isinstance(when, datetime):
-        when = when.astimezone()
+        with contextlib.suppress(
+            OverflowError
+        ):  # of a time that a student made up: years 1 and 9999 have no other zone
+            when = when.astimezone()
         return f"{when.day} {when:%B %Y, %H:%M %Z}".strip()
     return f"{when.day} {when:%B %Y}"
 

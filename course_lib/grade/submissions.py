@@ -47,7 +47,10 @@ NOTEBOOK = (
     r"\.(?:ipynb(?:\.txt|\.json)?|json)"  # the ends of a notebook's name, as browsers and mail programs make them
 )
 FROM_CANVAS = re.compile(rf"(?P<who>.+?)_(?P<late>LATE_)?(?P<user>\d+)_\d+_(?P<name>.+{NOTEBOOK})", re.IGNORECASE)
-MARK_OF_A_COPY = r"copy_\d+|copy\d*|\d+|\(\d+\)"  # at the end, after `_`: of Jupyter, browsers, Windows, macOS, Canvas
+# At the end, after `_`: of Jupyter, browsers, Windows, macOS, Canvas. `+` behind `+` takes nothing back, so that no name
+# is tried in more ways than one.
+MARK_OF_A_COPY = r"copy(?:_?\d+)?+|\d++|\(\d+\)"
+MOST_NAMED = 20  # files that a note names
 
 
 def exercise_of(name: str, lessons: Iterable[str]) -> str | None:
@@ -57,7 +60,7 @@ def exercise_of(name: str, lessons: Iterable[str]) -> str | None:
     plain, ends = re.subn(rf"_?{NOTEBOOK}_?$", "", _plain(name))
     if not ends or plain in known:
         return known.get(plain) if ends else None
-    bare = re.sub(rf"(?:_(?:{MARK_OF_A_COPY})|\(\d+\))+$", "", re.sub(r"^(?:copy_of_)+", "", plain))
+    bare = re.sub(rf"(?:_(?:{MARK_OF_A_COPY})|\(\d+\))++$", "", re.sub(r"^(?:copy_of_)+", "", plain))
     return known.get(max((one for one in known if f"{bare}_".startswith(f"{one}_")), key=len, default=""))
 
 
@@ -167,11 +170,21 @@ def name_unknown_files(students: Iterable[Student], lessons: Iterable[str]) -> N
     for student in students:
         student.lessons = lessons
         for name in student.files:
-            if ".ipynb" in name.casefold() and exercise_of(own_name(name), lessons) is None:
+            if exercise_of(own_name(name), lessons) is None and _may_be_one(own_name(name), lessons):
                 student.strange.append(name)
         if student.strange:
-            names = ", ".join(map(printable, sorted(student.strange)))
-            student.notes.append(f"not graded, as no exercise has this name: {names}")
+            student.notes.append(f"not graded, as no exercise has this name: {_named(sorted(student.strange))}")
+
+
+def _may_be_one(name: str, lessons: Iterable[str]) -> bool:
+    """Whether somebody should look: it says that it is a notebook, or begins as an exercise does."""
+    plain = _plain(name)
+    return ".ipynb" in plain or any(re.match(rf"{re.escape(_plain(lesson))}(?![^\W_])", plain) for lesson in lessons)
+
+
+def _named(names: list[str]) -> str:
+    more = f" and {len(names) - MOST_NAMED:,} more" if len(names) > MOST_NAMED else ""
+    return ", ".join(map(printable, names[:MOST_NAMED])) + more
 
 
 def unused_files(folder: Path) -> list[str]:
@@ -188,7 +201,7 @@ def read(student: Student, lesson: str, stamps: bool = False) -> Notebook:
     if problem:
         return Notebook(student.name, lesson, problem=problem)
     if path is None and student.strange:  # perhaps it is that: somebody has to look, and there is no zero meanwhile
-        names = ", ".join(map(printable, student.strange))
+        names = _named(student.strange)
         return Notebook(student.name, lesson, problem=f"no {lesson}.ipynb was handed in; is it one of {names}?")
     if path is None:
         return Notebook(student.name, lesson, there=False, problem=f"no {lesson}.ipynb was handed in")
@@ -218,9 +231,9 @@ def _chosen(student: Student, lesson: str) -> tuple[Path | None, str]:
     original = [name for name in worked_on if name.rpartition("/")[2] == f"{lesson}.ipynb"]
     chosen, *more = original if len(original) == 1 else worked_on or [None]
     if more:
-        names = ", ".join(map(printable, worked_on))
+        names = _named(worked_on)
         return None, f"which of {names} is {lesson}.ipynb? Leave the one that counts"
-    others = ", ".join(printable(name) for name in fits if name != chosen)
+    others = _named([name for name in fits if name != chosen])
     if chosen and (others or chosen != f"{lesson}.ipynb"):
         taken = f"{printable(chosen)} was taken as {lesson}.ipynb"
         student.notes.append(f"{taken}, and not {others}" if others else taken)
@@ -299,7 +312,8 @@ def _lists(data: bytes) -> int:
         text = data.decode(json.detect_encoding(data), "surrogatepass")
     except ValueError:
         return 0  # as many as `json.loads` makes of it
-    outside = re.sub(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"', "", text, flags=re.DOTALL)
+    # a string without an end goes to the end of the file, or each quotation mark in it would begin another
+    outside = re.sub(r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', "", text, flags=re.DOTALL)
     return outside.count("[") + outside.count("{")
 
 

@@ -89,6 +89,14 @@ class Roster:
             table.append([*self._who(row.student), *marks])
         return table
 
+    def doubles(self, rows: list[Row]) -> list[tuple[str, list[str]]]:
+        """Students who are the same line: its name, and theirs."""
+        of_line: dict[str, list[str]] = {}
+        for row in rows:
+            if line := self._line(row.student):
+                of_line.setdefault(f"{line['Student']} ({line['ID']})", []).append(row.student)
+        return [(line, names) for line, names in of_line.items() if len(names) > 1]
+
     def other_points(self, rows: list[Row]) -> list[tuple[str, float, float]]:
         """The columns for which Canvas has another number of points: name, its number, ours."""
         marks = rows[0].marks if rows else []

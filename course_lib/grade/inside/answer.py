@@ -61,7 +61,8 @@ def _reply(name: str, program, calls: list[Call]) -> dict:
     if name not in space:
         return {"raised": _as_list(raised(error, files)), "failed imports": failed_imports} if error else {}
     if not callable(space[name]):
-        return {"refused": f"{name} is of type {type(space[name]).__name__}, no function or class"}
+        why = f"{name} is of type {type(space[name]).__name__}, no function or class"  # a value that took its name
+        return {"raised": ["TypeError", why, None, ""], "failed imports": failed_imports}
     runs, room = [], wire.MOST_RESULTS
     for call in calls:
         try:
