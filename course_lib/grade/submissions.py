@@ -47,8 +47,8 @@ NOTEBOOK = (
     r"\.(?:ipynb(?:\.txt|\.json)?|json)"  # the ends of a notebook's name, as browsers and mail programs make them
 )
 FROM_CANVAS = re.compile(rf"(?P<who>.+?)_(?P<late>LATE_)?(?P<user>\d+)_\d+_(?P<name>.+{NOTEBOOK})", re.IGNORECASE)
-# At the end, after `_`: of Jupyter, browsers, Windows, macOS, Canvas. A second `+` takes nothing back, so that no name is
-# tried in more ways than one.
+# At the end, after `_`: of Jupyter, browsers, Windows, macOS, Canvas. A second `+` takes nothing back, so that no
+# name is tried in more ways than one.
 MARK_OF_A_COPY = r"copy(?:_?\d+)?+|\d++|\(\d+\)"
 MOST_NAMED = 20  # files that a note names
 
