@@ -165,7 +165,7 @@ def _viewed(exercise: Exercise, call: Call, observation: Observation) -> Observa
     """A view reads results that may be of any kind and shape; where it cannot, they are compared as they are."""
     if "raised" in observation:
         raised = observation["raised"]  # errors are the same whose words are: a slip of the pen is no known mistake
-        message = re.sub(r"[0-9]+|\w+(?=Backward\b)", "#", raised.message)  # and of any name of a Function
+        message = re.sub(r"[0-9]+|\b\w+(?=Backward\b)", "#", raised.message)  # and of any name of a Function
         return {"raised": f"{raised.kind}: {message}"}
     try:
         return exercise.view(call, dict(observation))
