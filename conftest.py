@@ -5,7 +5,12 @@ from pathlib import Path
 
 import pytest
 
-TOGETHER = ("test_class.py", "test_distributed.py", "test_grade_class.py", "test_nbgrader.py")  # what they set up takes a minute
+TOGETHER = (
+    "test_class.py",
+    "test_distributed.py",
+    "test_grade_class.py",
+    "test_nbgrader.py",
+)  # what they set up takes a minute
 
 
 CHAIN = re.compile(r"notebooks/1[014]_")  # lessons 11 and 14 go on from the model that lesson 10 trains
