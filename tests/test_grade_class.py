@@ -12,6 +12,7 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -110,8 +111,8 @@ def as_handed_in(source: str) -> str:
     return hostile.notebook(imports, hostile.cell(source, hostile.TAG), check)
 
 
-# what tests in other processes make meanwhile: Jupyter kernels, torchrun, pytest and hypothesis themselves
-OTHERS = re.compile(r"/(tmp\w{8}\.json|torchelastic_\w+|\.pytest_cache|\.hypothesis)$")
+# what tests in other processes make meanwhile: Jupyter kernels, graders, torchrun, pytest and hypothesis themselves
+OTHERS = re.compile(r"/(tmp\w{8}\.json|course-\w{8}|torchelastic_\w+|\.pytest_cache|\.hypothesis)$")
 
 
 def files_there() -> set[str]:
@@ -144,6 +145,8 @@ def graded(tmp_path_factory):
         hand_in(folder / "in", name, as_handed_in(hostile.RIGHT))
         (folder / "in" / name / "link").symlink_to(target)
     (folder / "in/a_loop").symlink_to("a_loop")
+    scratch = Path(tempfile.mkdtemp())  # where this grader puts what it needs: other graders have /tmp meanwhile
+    scratch.chmod(0o755)  # nobody reads there
     before, peak = files_there(), 0
     out = tempfile.TemporaryFile()
     process = subprocess.Popen(
@@ -151,6 +154,7 @@ def graded(tmp_path_factory):
         stdout=out,
         stderr=out,
         cwd=folder,
+        env=os.environ | {"TMPDIR": str(scratch)},
     )
     everybody = set()
     while process.poll() is None:
@@ -162,9 +166,11 @@ def graded(tmp_path_factory):
     deadline = time.monotonic() + 5  # those who were killed are taken off the list by the system in its own time
     while any(alive(one) for one in everybody) and time.monotonic() < deadline:
         time.sleep(0.1)
+    left = files_there() - before - {str(folder)} | {str(path) for path in scratch.iterdir()}
+    shutil.rmtree(scratch)
     return {
         "folder": folder / "out", "status": process.returncode, "said": out.read().decode(), "peak": peak,
-        "left alive": [one for one in everybody if alive(one)], "left files": files_there() - before - {str(folder)},
+        "left alive": [one for one in everybody if alive(one)], "left files": left,
     }  # fmt: skip
 
 
