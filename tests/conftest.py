@@ -1,4 +1,4 @@
-"""A real browser for the tests that need one: the system's Chromium, told by Playwright what to do."""
+"""What several files of tests need: one thread, and a real browser, the system's Chromium, driven by Playwright."""
 
 import os
 import shutil
@@ -6,8 +6,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import torch
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+
+
+@pytest.fixture(scope="module")
+def one_thread():
+    """Tensors this small are slower with more."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")  # for longer, Playwright's event loop would be in the way of others

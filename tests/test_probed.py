@@ -7,7 +7,6 @@ function where it has little in common with it. What is right beside them has to
 import functools
 
 import pytest
-import torch
 from variants import VARIANTS
 
 from course_lib.check.author import answer_from, changed, program_of
@@ -259,13 +258,7 @@ def verdicts(name: str, answer) -> list[Verdict]:
     return [judge(EXERCISES[name], calls, [look(answer, call) for call in calls], look) for calls, look in draws]
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Tensors this small are slower with more."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.mark.parametrize(

@@ -17,14 +17,13 @@ by = "Kim"
 import difflib
 import json
 import math
-import tomllib
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from course_lib.grade.finding import printable
 from course_lib.grade.marks import ByHand, Comment
-from course_lib.grade.settings import Settings
+from course_lib.grade.settings import Settings, table_of
 from course_lib.grade.tables import cell
 
 NAME = "overrides.toml"
@@ -72,12 +71,7 @@ def load(path: Path | None, students: Collection[str], chosen: Settings) -> Over
     """`BadOverrides` for a file that is missing, and for the first entry that cannot be used."""
     if path is None:
         return Overrides()
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise BadOverrides(f"{path} cannot be read: {error.strerror}") from None
-    except ValueError as error:
-        raise BadOverrides(f"{path} is not TOML: {error}") from None
+    table = table_of(path, BadOverrides)
     for name in table.keys() - {"mark", "comment"}:
         raise BadOverrides(f"{path} has {name!r}; wanted [[mark]] and [[comment]]")
     names = {cell(student): student for student in students} | {student: student for student in students}

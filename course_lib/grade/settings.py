@@ -113,16 +113,21 @@ def versions() -> str:
     return ", ".join([f"Python {platform.python_version()}", *libraries])
 
 
+def table_of(path: Path, fault: type[ValueError]) -> dict:
+    """What a TOML file says. `fault` where it is missing, or is none. A mark of the editor's is no part."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise fault(f"{path} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise fault(f"{path} is not TOML: {error}") from None
+
+
 def load(path: Path | None) -> Settings:
     """`BadSettings` for a file that is missing or says what nobody understands."""
     if path is None:
         return Settings()
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BadSettings(f"{path} cannot be read: {error.strerror}") from None
-    except ValueError as error:
-        raise BadSettings(f"{path} is not TOML: {error}") from None
+    table = table_of(path, BadSettings)
     _known(path, "the file", table, OF_THE_FILE | {"points", "late"})
     private = tuple(
         (path.parent / _of_kind(path, "private", name, str)).resolve()

@@ -8,7 +8,6 @@ import os
 import signal
 
 import pytest
-import torch
 from equivalents import EQUIVALENTS, WITHOUT_GRADIENTS, equivalents
 from variants import VARIANTS
 
@@ -28,13 +27,7 @@ def exercise(request):
     return request.param
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Tensors this small are slower with more."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.mark.proof
