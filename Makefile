@@ -3,7 +3,8 @@
 #   WHEELHOUSE=wheelhouse  install from this folder, which `make wheelhouse` fills, without a network
 #   UPGRADE=--upgrade      let `make lock` move every pin to the newest version that fits
 #   SUBMISSIONS, OUT       what `make grade` grades, and where to; OPTIONS="--jobs 4 ..." are the command's others
-#   EXERCISE, SETTINGS     what `make gradescope` is for: EXERCISE=04_straight_through SETTINGS=grading.toml
+#   EXERCISE, SETTINGS     what `make gradescope`, `prairielearn` and `classroom` are for: EXERCISE=04_straight_through
+#                          SETTINGS=grading.toml; PrairieLearn needs an IMAGE too
 
 PYTHON ?= python3
 UV_VERSION := 0.13.6
@@ -17,7 +18,7 @@ export PYTHON WHEELHOUSE UV_VERSION BIN
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help course run lint check test proof trust lab exercises new-exercise grade gradescope bench weights outputs lock wheelhouse clean
+.PHONY: help course run lint check test proof trust lab exercises new-exercise grade gradescope prairielearn classroom bench weights outputs lock wheelhouse clean
 
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s%s\n", $$1, $$2 }' Makefile
@@ -73,10 +74,16 @@ grade: $(READY) ## grade a class: make grade SUBMISSIONS=folder OUT=folder; docs
 	@$(if $(and $(SUBMISSIONS),$(OUT)),,echo "Say what to grade: make grade SUBMISSIONS=folder OUT=folder" >&2; exit 2)
 	@$(BIN)/python -m course_lib.grade "$(SUBMISSIONS)" --out "$(OUT)" $(OPTIONS)
 
+AUTOGRADER = $(if $(EXERCISE),,echo "Say which exercise: make $@ EXERCISE=04_straight_through" >&2; exit 2;) \
+    $(BIN)/python tools/autograder.py $(addprefix --exercise ,$(EXERCISE)) $(if $(SETTINGS),--settings "$(SETTINGS)")
 gradescope: $(READY) ## build the autograder for Gradescope: make gradescope EXERCISE=04_straight_through
-	@$(if $(EXERCISE),,echo "Say which exercise: make gradescope EXERCISE=04_straight_through" >&2; exit 2)
-	@$(BIN)/python tools/gradescope_zip.py build/gradescope.zip $(UV_VERSION) $(addprefix --exercise ,$(EXERCISE)) \
-	    $(if $(SETTINGS),--settings "$(SETTINGS)")
+	@$(AUTOGRADER) gradescope build/gradescope.zip --uv-version $(UV_VERSION)
+
+prairielearn: $(READY) ## build a question for PrairieLearn: make prairielearn EXERCISE=04_straight_through IMAGE=me/vq-course
+	@$(AUTOGRADER) prairielearn build/prairielearn $(if $(IMAGE),--image "$(IMAGE)")
+
+classroom: $(READY) ## build an assignment for Classroom 50, on GitHub: make classroom EXERCISE=04_straight_through
+	@$(AUTOGRADER) classroom50 build/classroom
 
 bench: export OMP_WAIT_POLICY = ACTIVE# it wants the machine to itself
 bench: $(READY) $(NBGRADER) ## measure layer, search, training and grader, some 15 minutes on two cores, into benchmarks/RESULTS.md

@@ -6,7 +6,6 @@ What the whole does with a class of hostile submissions stands in test_grade_cla
 import contextlib
 import csv
 import dataclasses
-import importlib.util
 import io
 import json
 import math
@@ -16,7 +15,6 @@ import struct
 import subprocess
 import sys
 import time
-import zipfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -1190,50 +1188,3 @@ def test_a_fault_of_the_graders_own_costs_one_verdict_and_is_told(class_of_two, 
     monkeypatch.undo()
     assert grade(class_of_two) == 0
     assert (class_of_two.parent / "out/gradebook.csv").read_text().splitlines()[1].startswith("ann,2,2,4")
-
-
-# ----------------------------------------------------------------------------------------------------------------------
-# Gradescope's zip
-
-spec = importlib.util.spec_from_file_location("gradescope_zip", PROJECT / "tools/gradescope_zip.py")
-gradescope_zip = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(gradescope_zip)
-
-
-def test_the_zip_grades_as_gradescope_would(tmp_path):
-    (tmp_path / "hidden").mkdir()
-    (tmp_path / "hidden/e90.py").write_text(PRIVATE)
-    (tmp_path / "mine.toml").write_text(
-        'private = ["hidden/e90.py"]\n[points]\nstraight_through = 7\n'
-        "[late]\ndue = 2020-01-01T00:00:00\nlost_per_day = 1\n"
-    )
-    options = ["--exercise", "04", "--settings", str(tmp_path / "mine.toml")]
-    assert gradescope_zip.main([str(tmp_path / "g.zip"), "0.0", *options]) == 0
-    with zipfile.ZipFile(tmp_path / "g.zip") as file:
-        assert not [name for name in file.namelist() if name.startswith(("solutions", "tests", "notebooks"))]
-        file.extractall(tmp_path / "autograder/source")
-    uploaded = tmp_path / "autograder/submission"
-    uploaded.mkdir()
-    (uploaded / "link").symlink_to("x" * 300)
-    (uploaded / "my work (1).ipynb").write_text(hostile.notebook(hostile.cell(hostile.RIGHT, hostile.TAG)))
-    environment = os.environ | {"AUTOGRADER": str(tmp_path / "autograder"), "COURSE_PYTHON": sys.executable}
-    subprocess.run(["bash", str(tmp_path / "autograder/source/run_autograder")], check=True, env=environment)
-    result = json.loads((tmp_path / "autograder/results/results.json").read_text())
-    assert result["score"] == 7 and [test["name"] for test in result["tests"]] == [
-        "straight_through",
-        "clipped_straight_through",
-    ]
-
-
-def test_scripts_of_the_zip_are_programs(tmp_path):
-    assert gradescope_zip.main([str(tmp_path / "g.zip"), "0.0", "--exercise", "04_straight_through"]) == 0
-    with zipfile.ZipFile(tmp_path / "g.zip") as file:
-        modes = {info.filename: info.external_attr >> 16 & 0o777 for info in file.infolist()}
-    assert modes["setup.sh"] == modes["run_autograder"] == 0o755
-    for script in ("setup.sh", "run_autograder"):
-        assert subprocess.run(["bash", "-n", PROJECT / "tools/gradescope" / script]).returncode == 0
-
-
-def test_an_exercise_that_is_not_there_builds_no_zip(tmp_path, capsys):
-    assert gradescope_zip.main([str(tmp_path / "g.zip"), "0.0", "--exercise", "77"]) == 2
-    assert "there is no exercise 77" in capsys.readouterr().err and not (tmp_path / "g.zip").exists()

@@ -18,6 +18,7 @@
     changes       what was written the last time: a gradebook that a person changed, marks that are others now
     class_report  the class in view: counts, mistakes, what to teach again; `sections` where a lesson treats an answer
     reports       writes what a class gets: `tables`, `pages` (from templates/) and `gradescope`
+    service       one student's work where a service starts a container for it: Gradescope, PrairieLearn, Classroom 50
     listing       the code of an answer, as lines of a page
     alike         which answers are alike beyond what a short right answer must be
 
