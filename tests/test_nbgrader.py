@@ -7,6 +7,7 @@ network.
 import csv
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,8 @@ if not os.environ.get("CI"):  # there, what is not tried is not known to hold
     pytest.importorskip("nbgrader", reason="nbgrader is not installed: pip install 'vq-course[nbgrader]'")
 
 from nbgrader.nbgraderformat import SCHEMA_VERSION, MetadataValidator
+
+from course_lib.grade.__main__ import main
 
 pytestmark = pytest.mark.slow
 PROJECT = Path(__file__).parent.parent
@@ -117,7 +120,7 @@ def autograded(tmp_path_factory):
     cells = [imports, *(cell for cell in solution.cells if needed & set(cell.metadata.get("tags", [])))]
     notebook = nbformat.v4.new_notebook(cells=cells, metadata=solution.metadata)
     (course / "source/ps1").mkdir(parents=True)
-    nbformat.write(notebook, course / "source/ps1/one.ipynb")
+    nbformat.write(notebook, course / "source/ps1" / EXERCISE.name)
     (course / "nbgrader_config.py").write_text("c = get_config()\nc.CourseDirectory.course_id = 'x'\n")
     settings = {f"JUPYTER_{name}": str(course / name) for name in ("CONFIG_DIR", "DATA_DIR", "RUNTIME_DIR")}
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])  # nbgrader calls alembic by its name
@@ -128,17 +131,17 @@ def autograded(tmp_path_factory):
     (course / "kept").mkdir()
     (course / "kept/straight_through.json").write_text('{"attempts": 1, "hints": 0, "passed": "2026-01-01"}')
 
-    def nbgrader(*arguments: str):
+    def nbgrader(*arguments: str, status: int = 0):
         command = [sys.executable, "-m", "nbgrader", *arguments]
         result = subprocess.run(command, cwd=course, env=environment, capture_output=True, text=True)
-        assert result.returncode == 0, result.stderr[-3000:]
+        assert result.returncode == status, result.stderr[-3000:]
 
     nbgrader("generate_assignment", "ps1")
-    released = nbformat.read(course / "release/ps1/one.ipynb", as_version=4)
+    released = nbformat.read(course / "release/ps1" / EXERCISE.name, as_version=4)
     (answer,) = [cell for cell in released.cells if is_answer(cell)]
     assert STUB in answer.source and "detach" not in answer.source
     stub = answer.source
-    worked = {"right": cells[1].source, "wrong": stub.replace(STUB, HANDED_IN["wrong"][0])}
+    worked = {"right": cells[1].source, "wrong": stub.replace(STUB, HANDED_IN["wrong"][0]), "blank": stub}
     for name in [*FORGED, *worked]:
         answer.source = worked.get(name, stub)
         added = [nbformat.v4.new_code_cell(FORGED[name])] if name in FORGED else []
@@ -148,13 +151,22 @@ def autograded(tmp_path_factory):
         handed_in.cells = [released.cells[0], *added, *released.cells[1:]]
         if name == "not under nbgrader":
             handed_in.cells = [*added, *released.cells]
-        nbformat.write(handed_in, place / "one.ipynb")
+        nbformat.write(handed_in, place / EXERCISE.name)
     nbgrader("autograde", "ps1", "--ExecutePreprocessor.timeout=300")
+    (course / "submitted/broken/ps1").mkdir(parents=True)
+    (course / "submitted/broken/ps1" / EXERCISE.name).write_text(nbformat.writes(released)[:-20])
+    nbgrader("autograde", "ps1", status=1)  # of whom is left
     nbgrader("generate_feedback", "ps1")
     nbgrader("export")
-    with open(course / "grades.csv", newline="", encoding="utf-8") as table:
-        marks = {row["student_id"].replace("_", " "): float(row["score"]) for row in csv.DictReader(table)}
-    return course, marks
+    return course, marks_in(course / "grades.csv")
+
+
+def marks_in(path: Path) -> dict[str, float | None]:
+    with open(path, newline="", encoding="utf-8") as table:
+        return {
+            row["student_id"].replace("_", " "): float(row["score"]) if row["score"] else None
+            for row in csv.DictReader(table)
+        }
 
 
 @pytest.mark.parametrize("name", FORGED)
@@ -163,17 +175,47 @@ def test_the_obvious_forgeries_get_no_marks(autograded, name):
 
 
 def test_the_right_answer_gets_its_marks_and_no_other(autograded):
-    assert (autograded[1]["right"], autograded[1]["wrong"]) == (2, 0)
+    assert [autograded[1][name] for name in ("right", "wrong", "blank")] == [2, 0, 0]
+    pages = {path.parts[-3] for path in autograded[0].glob("feedback/*/ps1/*.html")}
+    assert pages == {path.name for path in autograded[0].glob("submitted/*")} - {"broken"}
+
+
+def test_make_grade_takes_what_nbgrader_collected(autograded, tmp_path):
+    """As docs/instructors.md says: copied by its line, then graded into a table with the columns of the export."""
+    course, marks = autograded
+    (line,) = re.findall(r"^ *(for s in submitted.*done)$", (PROJECT / "docs/instructors.md").read_text(), re.MULTILINE)
+    subprocess.run(["bash", "-ec", line], cwd=course, check=True)
+    command = [course / "submissions", "--out", tmp_path, "--nbgrader", "--exercise", "04", "--jobs", "1"]
+    assert main(list(map(str, command))) == 0
+    assert marks_in(tmp_path / "nbgrader.csv") == marks | {"broken": None}  # nobody's zero, which it is in nbgrader
+    assert marks["broken"] == 0
+
+
+def test_the_exercises_are_handed_out_as_they_are(tmp_path):
+    (tmp_path / "source/ps1").mkdir(parents=True)
+    for path in (PROJECT / "exercises").glob("*.ipynb"):
+        shutil.copy(path, tmp_path / "source/ps1")
+    (command,) = re.findall("`nbgrader (generate_assignment [^`]*)`", (PROJECT / "docs/instructors.md").read_text())
+    settings = {f"JUPYTER_{name}": str(tmp_path / name) for name in ("CONFIG_DIR", "DATA_DIR", "RUNTIME_DIR")}
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    command = [sys.executable, "-m", "nbgrader", *command.split(), "--CourseDirectory.course_id=x"]
+    subprocess.run(command, cwd=tmp_path, env=os.environ | settings | {"PATH": path}, check=True, capture_output=True)
+    for solution in SOLUTIONS:
+        released, wanted = (
+            nbformat.read(folder / solution.name, as_version=4)
+            for folder in (tmp_path / "release/ps1", PROJECT / "exercises")
+        )
+        assert [cell.source for cell in released.cells] == [cell.source for cell in wanted.cells], solution.name
 
 
 def test_feedback_names_the_mistake(autograded):
-    page = (autograded[0] / "feedback/wrong/ps1/one.html").read_text(encoding="utf-8")
+    page = (autograded[0] / f"feedback/wrong/ps1/{EXERCISE.stem}.html").read_text(encoding="utf-8")
     assert "which of the two terms should be detached?" in page
 
 
 def test_nobodys_progress_is_in_anybodys_feedback(autograded):
     course, _ = autograded
-    for path in [*course.glob("autograded/*/ps1/one.ipynb"), *course.glob("feedback/*/ps1/one.html")]:
+    for path in [*course.glob("autograded/*/ps1/*.ipynb"), *course.glob("feedback/*/ps1/*.html")]:
         text = path.read_text(encoding="utf-8")
         assert not re.search(r"of \d+ right|href=\W*\.\./solutions", text)
     assert [path.name for path in (course / "kept").iterdir()] == ["straight_through.json"]
