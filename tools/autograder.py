@@ -23,6 +23,7 @@ sys.path.insert(0, str(PROJECT))
 from course_lib import files  # noqa: E402
 from course_lib.grade import settings as grading  # noqa: E402
 
+SET_UP = ("Makefile", "pyproject.toml", "LICENSE", "README.md", "tools/set_up.sh")  # for `make .venv/ready`
 QUESTION = """<pl-question-panel>
   <p>Work in the notebook, run it from the top, save it, and upload it under the name that it has.</p>
   {downloads}
@@ -101,7 +102,8 @@ def classroom50(options, chosen: grading.Settings, exercises: list[str]) -> dict
         raise ValueError(
             f"Classroom 50 publishes what it grades with: {names} would lie on the web. Leave `private` out"
         )
-    content = {f"autograder/{name}": data for name, data in grader(options, chosen, exercises).items()}
+    content = grader(options, chosen, exercises) | {name: (PROJECT / name).read_bytes() for name in SET_UP}
+    content = {f"autograder/{name}": data for name, data in content.items()}
     content["runtime.json"] = content.pop("autograder/runtime.json")
     return content | {f"template/{name}": data for name, data in handed_out(exercises).items()}
 
