@@ -69,9 +69,9 @@ def grade(uploaded: Path, exercises: list[str], settings: Path | None) -> dict:
                 [*map(str, command), "--sandbox", kind], cwd=HERE, env=os.environ | {"PYTHONPATH": str(HERE)},
                 stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=max(1.0, end - time.monotonic()),
             )  # fmt: skip
-            log(run.stderr.decode(errors="replace"))
             if run.returncode != 2:
                 break
+        log(run.stderr.decode(errors="replace"))
         return json.loads(Path(folder, "out", f"{STUDENT}.json").read_bytes())
 
 
