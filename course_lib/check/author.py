@@ -28,6 +28,7 @@ the mistake was met, or `planted`: the program that a bug hunt hands out.
 
 import ast
 import contextlib
+import functools
 import inspect
 import re
 import sys
@@ -104,6 +105,7 @@ def _otherwise(right: Callable, change: tuple[str, ...], ways: tuple[str, ...]) 
     return tuple(made)
 
 
+@functools.cache  # each known mistake asks, and Python looks through the whole file every time
 def text_of(right: Callable) -> str:
     """The right answer as the solution's cell shows it."""
     return textwrap.dedent(inspect.getsource(right)).rstrip()
