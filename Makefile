@@ -65,9 +65,8 @@ new-exercise: $(READY) ## begin an exercise: make new-exercise NAME=row_lengths 
 	@$(if $(and $(NAME),$(LESSON)),,echo "Say which: make new-exercise NAME=row_lengths LESSON=03_nearest_code" >&2; exit 2)
 	@$(BIN)/python tools/new_exercise.py "$(NAME)" "$(LESSON)"
 
-# In a container one is root, which Jupyter refuses unless told.
-lab: $(READY) ## open JupyterLab at lesson 00
-	$(BIN)/python -m jupyterlab $(if $(filter 0,$(shell id -u)),--allow-root) --ServerApp.root_dir=. notebooks/00_*.ipynb
+lab: $(READY) ## open JupyterLab at the list of lessons, in my/, your own copy of them
+	@$(BIN)/python tools/lab.py
 
 grade: $(READY) ## grade a class: make grade SUBMISSIONS=folder OUT=folder; docs/instructors.md tells how
 	@$(if $(and $(SUBMISSIONS),$(OUT)),,echo "Say what to grade: make grade SUBMISSIONS=folder OUT=folder" >&2; exit 2)
