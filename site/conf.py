@@ -11,7 +11,7 @@ language = "en"
 nitpicky = True
 extensions = [
     "myst_nb", "sphinx.ext.autodoc", "sphinx.ext.viewcode", "sphinx_copybutton", "sphinx_design",
-    "formulas", "links", "docstrings", "widget_scripts",
+    "formulas", "launch", "links", "docstrings", "widget_scripts",
 ]  # fmt: skip
 
 # Notebooks and Markdown
@@ -63,8 +63,8 @@ if repository := os.environ.get("COURSE_URL", "").rstrip("/"):
         "repository_branch": branch,
         "use_repository_button": True,
         "launch_buttons": {
-            "colab_url": "https://colab.research.google.com",
-            "binderhub_url": "https://mybinder.org",
+            "notebook_interface": "jupyterlab",
+            "binderhub_url": "https://mybinder.org",  # which builds .binder/; launch.py adds Colab and Kaggle
             "jupyterhub_url": os.environ.get("COURSE_HUB", ""),
         },
     }
