@@ -69,7 +69,9 @@ def launched(notebook: dict, url: str, folder: str) -> dict:
             # with a dot in the file's name, so that no index in code and no formula is taken for a link
             source = re.sub(r"\]\(([^)#:\s]+\.\w+)([#)])", lambda link: _absolute(link, url, folder), source)
             cell["source"] = source.splitlines(keepends=True)
-    wanted = textwrap.fill(" ".join(requirements()), width=100, initial_indent=8 * " ", subsequent_indent=8 * " ")
+    wanted = textwrap.fill(
+        " ".join(requirements()), width=100, initial_indent=8 * " ", subsequent_indent=8 * " ", break_on_hyphens=False
+    )
     code = CELL.format(url=url, folder=folder, kept=KEPT, wanted=wanted)
     first = {
         "cell_type": "code", "id": "bring-the-course", "metadata": {}, "source": code.splitlines(keepends=True),
