@@ -49,7 +49,9 @@ html_theme_options = {
     "use_download_button": False,
     "use_fullscreen_button": False,
     "show_toc_level": 2,
-    "footer_content_items": [],
+    "footer_content_items": ["extra-footer"],
+    "extra_footer": "Texts and pictures: "
+    '<a href="https://creativecommons.org/licenses/by/4.0/">CC BY 4.0</a>. Code, in the lessons too: MIT licence.',
     "pygments_light_style": "a11y-high-contrast-light",
     "pygments_dark_style": "a11y-high-contrast-dark",
 }
