@@ -18,7 +18,7 @@ export PYTHON WHEELHOUSE UV_VERSION BIN
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help course run lint check test proof trust lab exercises new-exercise grade gradescope prairielearn classroom bench weights outputs lock wheelhouse clean
+.PHONY: help course run lint check test proof trust lab exercises new-exercise launch grade gradescope prairielearn classroom bench weights outputs lock wheelhouse clean
 
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s%s\n", $$1, $$2 }' Makefile
@@ -66,9 +66,12 @@ new-exercise: $(READY) ## begin an exercise: make new-exercise NAME=row_lengths 
 	@$(if $(and $(NAME),$(LESSON)),,echo "Say which: make new-exercise NAME=row_lengths LESSON=03_nearest_code" >&2; exit 2)
 	@$(BIN)/python tools/new_exercise.py "$(NAME)" "$(LESSON)"
 
-# In a container one is root, which Jupyter refuses unless told.
-lab: $(READY) ## open JupyterLab at lesson 00
-	$(BIN)/python -m jupyterlab $(if $(filter 0,$(shell id -u)),--allow-root) --ServerApp.root_dir=. notebooks/00_*.ipynb
+lab: $(READY) ## open JupyterLab at the list of lessons, in my/, your own copy of them
+	@$(BIN)/python tools/lab.py
+
+launch: $(READY) ## write lessons that bring the course to Colab and Kaggle: make launch COURSE_URL=https://...
+	@$(if $(COURSE_URL),,echo "Say where the course is: make launch COURSE_URL=https://..." >&2; exit 2)
+	@$(BIN)/python tools/launch.py "$(COURSE_URL)" build/launch
 
 grade: $(READY) ## grade a class: make grade SUBMISSIONS=folder OUT=folder; docs/instructors.md tells how
 	@$(if $(and $(SUBMISSIONS),$(OUT)),,echo "Say what to grade: make grade SUBMISSIONS=folder OUT=folder" >&2; exit 2)

@@ -11,7 +11,7 @@ language = "en"
 nitpicky = True
 extensions = [
     "myst_nb", "sphinx.ext.autodoc", "sphinx.ext.viewcode", "sphinx_copybutton", "sphinx_design",
-    "formulas", "links", "docstrings", "widget_scripts",
+    "formulas", "launch", "links", "docstrings", "widget_scripts",
 ]  # fmt: skip
 
 # Notebooks and Markdown
@@ -49,7 +49,9 @@ html_theme_options = {
     "use_download_button": False,
     "use_fullscreen_button": False,
     "show_toc_level": 2,
-    "footer_content_items": [],
+    "footer_content_items": ["extra-footer"],
+    "extra_footer": "Texts and pictures: "
+    '<a href="https://creativecommons.org/licenses/by/4.0/">CC BY 4.0</a>. Code, in the lessons too: MIT licence.',
     "pygments_light_style": "a11y-high-contrast-light",
     "pygments_dark_style": "a11y-high-contrast-dark",
 }
@@ -63,8 +65,8 @@ if repository := os.environ.get("COURSE_URL", "").rstrip("/"):
         "repository_branch": branch,
         "use_repository_button": True,
         "launch_buttons": {
-            "colab_url": "https://colab.research.google.com",
-            "binderhub_url": "https://mybinder.org",
+            "notebook_interface": "jupyterlab",
+            "binderhub_url": "https://mybinder.org",  # which builds .binder/; launch.py adds Colab and Kaggle
             "jupyterhub_url": os.environ.get("COURSE_HUB", ""),
         },
     }

@@ -10,6 +10,7 @@ import secrets
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import nbformat
@@ -21,33 +22,43 @@ ROOT = Path(__file__).parent.parent
 @pytest.fixture
 def lab(tmp_path):
     """`lab("cell", "another")` -> the address of a notebook with these code cells, in a JupyterLab that runs."""
-    token, log = secrets.token_hex(16), tmp_path / "lab.log"
-    home = tmp_path / "jupyter"
-    folders = ("CONFIG_DIR", "DATA_DIR", "RUNTIME_DIR")
-    environment = os.environ | {f"JUPYTER_{name}": str(home / name.lower()) for name in folders}
-    environment |= {"JUPYTERLAB_SETTINGS_DIR": str(home / "settings"), "PYTHONPATH": str(ROOT)}
-    settings = home / "settings" / "@jupyterlab" / "apputils-extension"
+    token = secrets.token_hex(16)
+    command = [
+        sys.executable, "-m", "jupyterlab", "--allow-root", f"--IdentityProvider.token={token}",
+        f"--ServerApp.root_dir={tmp_path}", "--LabApp.news_url=",
+    ]  # fmt: skip
+    settings = tmp_path / "jupyter" / "settings" / "@jupyterlab" / "apputils-extension"
     settings.mkdir(parents=True)
     (settings / "notification.jupyterlab-settings").write_text(
         json.dumps({"fetchNews": "false", "checkForUpdates": False})
     )
-    command = [
-        sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root",
-        "--ServerApp.ip=127.0.0.1", "--ServerApp.port=0",
-        f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={tmp_path}", "--LabApp.news_url=",
-    ]  # fmt: skip
+    with serving(command, tmp_path) as address:
+
+        def open_notebook(*cells: str) -> str:
+            notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+            notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+            nbformat.write(notebook, tmp_path / "notebook.ipynb")
+            return f"{address}lab/tree/notebook.ipynb?token={token}"
+
+        yield open_notebook
+
+
+@contextmanager
+def serving(command: list, folder: Path):
+    """The address at which this command serves JupyterLab, on any free port, its settings in the folder."""
+    log, home = folder / "lab.log", folder / "jupyter"
+    environment = os.environ | {
+        f"JUPYTER_{name}": str(home / name.lower()) for name in ("CONFIG_DIR", "DATA_DIR", "RUNTIME_DIR")
+    }
+    environment |= {
+        "JUPYTERLAB_SETTINGS_DIR": str(home / "settings"), "JUPYTERLAB_WORKSPACES_DIR": str(home / "workspaces"),
+        "PYTHONPATH": str(ROOT),
+    }  # fmt: skip
+    command = [*command, "--no-browser", "--ServerApp.ip=127.0.0.1", "--ServerApp.port=0"]
     with log.open("w") as output:
-        server = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=output, stderr=subprocess.STDOUT)
+        server = subprocess.Popen(command, cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT)
         try:
-            address = _address(server, log)
-
-            def open_notebook(*cells: str) -> str:
-                notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
-                notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-                nbformat.write(notebook, tmp_path / "notebook.ipynb")
-                return f"{address}lab/tree/notebook.ipynb?token={token}"
-
-            yield open_notebook
+            yield _address(server, log)
         finally:
             server.terminate()
             try:

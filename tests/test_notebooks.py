@@ -188,6 +188,17 @@ def test_every_cell_was_run_in_order_without_an_error(notebook):
     assert not [o.text for cell in cells for o in cell.outputs if o.get("name") == "stderr"]
 
 
+KINDS = ("notebooks", "exercises", "solutions")
+ALL = [path for kind in KINDS for path in sorted((FOLDER.parent / kind).glob("[0-9][0-9]_*.ipynb"))]
+
+
+@pytest.mark.parametrize("path", ALL, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_the_first_imports_say_what_to_do_where_the_course_is_not_found(path, notebook):
+    first, *others = code_cells(notebook)[0].source.splitlines()
+    assert re.fullmatch(r'(import|from) .+  # not found\? Choose the kernel of \.venv: README, "Another kernel"', first)
+    assert any(line.startswith("from course_lib") for line in others)
+
+
 def test_figures_have_a_text_alternative(notebook):
     pictures = [o for cell in code_cells(notebook) for o in cell.outputs if "image/png" in o.get("data", {})]
     assert len(pictures) >= 4

@@ -250,8 +250,11 @@ def test_launch_buttons_only_with_an_address(course, tmp_path, monkeypatch):
     assert built(tmp_path) == 0
     soup = read(tmp_path / "build/course/notebooks/01_first.html")
     launched = [link["href"] for link in soup.select(".dropdown-launch-buttons a")]
-    assert any("colab" in link and "someone/course/blob/main/notebooks/01_first.ipynb" in link for link in launched)
-    assert any("mybinder.org" in link for link in launched)
+    assert launched == [
+        "https://mybinder.org/v2/gh/someone/course/main?urlpath=lab/tree/notebooks/01_first.ipynb",
+        "https://colab.research.google.com/github/someone/course/blob/launch/notebooks/01_first.ipynb",
+        "https://kaggle.com/kernels/welcome?src=https://github.com/someone/course/blob/launch/notebooks/01_first.ipynb",
+    ]
     assert (
         soup.select_one("article a.reference")["href"] == "https://github.com/someone/course/blob/main/course_lib/x.py"
     )
