@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -168,4 +169,5 @@ def test_three_shards_give_what_one_machine_gives(tmp_path):
 
 
 def content(path: Path) -> bytes:
-    return path.read_bytes()
+    """Without the seconds that grading took, on the class's page and in its figures."""
+    return re.sub(rb'<td>\d+\.\d\d</td>|"(median|longest)": [\d.]+', b"", path.read_bytes())
