@@ -7,6 +7,7 @@ from pathlib import Path
 
 from course_lib.grade import sandbox
 from course_lib.grade.sandbox import NoSandbox, Sandbox
+from course_lib.grade.shards import Shard
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 NOT_TO_BE_READ = ("course_lib", "solutions", "exercises", "notebooks", "tests", "benchmarks", "tools")
@@ -75,6 +76,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--settings", type=Path, metavar="FILE", help="points, late work, private exercises (TOML)")
     parser.add_argument(
         "--overrides", type=Path, metavar="FILE", help="marks by hand (OUT/overrides.toml, if it is there)"
+    )
+    parser.add_argument(
+        "--shard", type=Shard.from_text, metavar="2/8", help="grade this part alone; without it, all parts become marks"
     )
     parser.add_argument(
         "--again", action="append", metavar="NAME", default=[], help="ask this student, answer or exercise once more"

@@ -80,7 +80,7 @@ def taken_apart(source: str, name: str, verdict: str = "", by_lines: bool = Fals
         for start in range(max(1, len(tokens) - SHINGLE + 1)) if tokens else ():
             run = _by_order(tokens[start : start + SHINGLE], chosen, {})
             answer.pieces.setdefault(("program", run), set()).add(number)
-        for token in chosen.intersection(tokens):
+        for token in sorted(chosen.intersection(tokens)):
             answer.pieces.setdefault(("name", token), set()).add(number)
     answer.shape = "\n".join(shape)
     for number, line in enumerate(source.split("\n"), 1):
@@ -181,8 +181,9 @@ def pairs_of(answers: dict[str, dict[str, Answer]], known: dict[str, list[Answer
     }
     for check, of_check in answers.items():
         for student in sorted(of_check):
-            for place in {_where(check, piece) for piece in of_check[student].pieces} - everybodys:
-                who[place].append(student)
+            for place in dict.fromkeys(_where(check, piece) for piece in of_check[student].pieces):
+                if place not in everybodys:
+                    who[place].append(student)
     bits: dict[tuple[str, str], float] = defaultdict(float)
     for (_, piece), having in who.items():
         having = list(dict.fromkeys(having))
@@ -207,7 +208,7 @@ def _where(check: str, piece: Piece) -> tuple[str, Piece]:
 def _shared(check: str, of_check: dict[str, Answer], one: str, other: str, who: dict) -> dict[Piece, int]:
     if one not in of_check or other not in of_check:
         return {}
-    both = of_check[one].pieces.keys() & of_check[other].pieces.keys()
+    both = [piece for piece in of_check[one].pieces if piece in of_check[other].pieces]
     counts = {piece: len(set(who.get(_where(check, piece), ()))) for piece in both}
     return {piece: count for piece, count in counts.items() if 2 <= count <= RARE}
 

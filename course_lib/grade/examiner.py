@@ -33,6 +33,11 @@ ANSWERED = ("pass", "wrong", "type", "not_graded")  # then nothing further up in
 Weigh = Callable[[str, int, Reply], tuple[Finding, int]]
 
 
+def seed_of(run: int, notebook: Notebook) -> int:
+    words = "\0".join([str(run), notebook.student, notebook.lesson, notebook.digest])
+    return int.from_bytes(hashlib.sha256(words.encode(errors="surrogatepass")).digest()[:4]) >> 1
+
+
 class Examiner:
     """seed:    of the run. Each notebook is asked with draws of its own: nobody's reply is worth anything to another.
     seconds: that a question may take; None: as its exercise needs.
@@ -66,9 +71,9 @@ class Examiner:
             self._usual[name] = SECONDS_TRAINING if self.exercises[name].slow else SECONDS
         return self._usual[name]
 
-    def seed_for(self, notebook: Notebook) -> int:
-        words = "\0".join([str(self.seed), notebook.student, notebook.lesson, notebook.digest])
-        return int.from_bytes(hashlib.sha256(words.encode(errors="surrogatepass")).digest()[:4]) >> 1
+    def seed_for(self, notebook: Notebook, name: str = "") -> int:
+        """Of the draws of a notebook's answers; `replay` has one for each of them."""
+        return seed_of(self.seed, notebook)
 
     def ask(
         self, notebook: Notebook, name: str, sandbox: Sandbox, weigh: Weigh | None = None, hurried: bool = False
@@ -96,13 +101,13 @@ class Examiner:
 
     def _about(self, notebook: Notebook, finding: Finding, **more) -> Finding:
         about = {"student": notebook.student, "lesson": notebook.lesson, "notebook": notebook.digest}
-        about |= {"seed": self.seed_for(notebook), "environment": self.environment}
+        about |= {"seed": self.seed_for(notebook, finding.check), "environment": self.environment}
         about |= {"allowed": self.seconds_for(finding.check), "allowed_memory": self.memory}
         about |= {"checks": self.checks.get(finding.check, "")}
         return dataclasses.replace(finding, **about | more)
 
     def _best(self, notebook: Notebook, name: str, sandbox: Sandbox, weigh: Weigh, seconds: float) -> Finding:
-        seed, best = self.seed_for(notebook), None
+        seed, best = self.seed_for(notebook, name), None
         exercise = self.question(name, seed)
         for candidate in range(MOST_CANDIDATES):
             place = wire.pack({"name": name, "cells": list(notebook.cells), "candidate": candidate})

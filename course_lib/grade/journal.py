@@ -16,8 +16,9 @@ class InUse(RuntimeError):
 
 
 class Journal:
-    """The verdicts of one class. The first line says with which random draws they were found. No line is ever taken
-    away: what was found by a check that has changed since stays above what was found then.
+    """The verdicts of one class. The first line says with which random draws they were found, and so does a line above
+    what was taken over from another journal. No line is ever taken away: what was found by a check that has changed
+    since stays above what was found then.
 
     checks:     by answer, the fingerprint of what judges it now.
     seed:       of the draws: that of a run that was broken off, or a new one.
@@ -26,10 +27,10 @@ class Journal:
     `InUse` where another process has it open; `OSError` where the folder cannot be written.
     """
 
-    def __init__(self, folder: Path, checks: dict[str, str]):
+    def __init__(self, folder: Path, checks: dict[str, str], name: str = NAME):
         self.checks = checks
         folder.mkdir(parents=True, exist_ok=True)
-        self.path = folder / NAME
+        self.path = folder / name
         if self.path.exists() and not self.path.is_file():
             raise OSError(f"{self.path} is no regular file")
         self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
@@ -43,7 +44,7 @@ class Journal:
                 os.ftruncate(self._file, 0)
             head, lines = {"seed": secrets.randbelow(2**31), "begun": date.today().isoformat()}, []
             self._append(head)
-        self.seed: int = head["seed"]
+        self.head, self.seed = head, head["seed"]
         self._findings: dict[tuple[str, str, str], Finding] = {}
         outdated = set()
         for line in lines:
@@ -66,6 +67,20 @@ class Journal:
         more_time = finding.verdict == "timeout" and finding.allowed < allowed
         more_memory = finding.verdict == "memory" and finding.allowed_memory < memory
         return None if more_time or more_memory else finding
+
+    @property
+    def findings(self) -> list[Finding]:
+        return list(self._findings.values())
+
+    def take_over(self, other: "Journal") -> None:
+        """What the other holds and this one does not; what is here counts more."""
+        new = [finding for key, finding in other._findings.items() if key not in self._findings]
+        if new:
+            self._append(other.head)
+        for finding in new:
+            self.write(finding)
+        self.taken_over += len(new)
+        self.outdated |= other.outdated
 
     def ask_again(self, names: set[str]) -> None:
         """Nothing is known any longer about these students, answers and exercises."""
@@ -124,17 +139,17 @@ def _lock(file: int, path: Path) -> None:
         raise InUse(f"another grader is writing {path}; wait for its end, or name another folder with --out") from None
 
 
-def read(path: Path) -> tuple[int, list[Finding]]:
-    """The seed of a journal's draws and its verdicts, in their order, without opening it for writing. `ValueError` for
-    a file that is no journal, and for a line that no grader wrote."""
-    seed, findings = None, []
+def read(path: Path) -> tuple[list[int], list[Finding]]:
+    """The seeds of a journal's draws, its own first, and its verdicts, in their order, without opening it for writing.
+    `ValueError` for a file that is no journal, and for a line that no grader wrote."""
+    seeds, findings = [], []
     for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], 1):  # a last line without an end was cut off
         try:
             entry = json.loads(line)
-            if seed is None:
-                seed = int(entry["seed"])
+            if not seeds or "student" not in entry:
+                seeds.append(int(entry["seed"]))
             else:
                 findings.append(Finding.from_line(entry))
         except (ValueError, TypeError, KeyError):
             raise ValueError(f"{path}, line {number}: not what a grader writes") from None
-    return seed or 0, findings
+    return seeds, findings

@@ -8,7 +8,7 @@ import torch
 
 from course_lib.grade import sandbox, settings, submissions
 from course_lib.grade.classroom import Classroom
-from course_lib.grade.examiner import MEMORY, Examiner, WeighedApart
+from course_lib.grade.examiner import MEMORY, Examiner, WeighedApart, seed_of
 from course_lib.grade.finding import Finding, printable
 from course_lib.grade.journal import read
 from course_lib.grade.sandbox import Sandbox
@@ -29,13 +29,27 @@ class Unrecorded:
         self.findings[finding.student, finding.check] = finding
 
 
+class AsThen(Examiner):
+    """Asks each answer with the draws of the run that found it: a class that was graded in shards had several. Draws of
+    no such run are not believed."""
+
+    def __init__(self, runs: list[int], then: dict[tuple[str, str], Finding], exercises, *more):
+        super().__init__(exercises, runs[0], *more)
+        self.runs, self.then = runs, then
+
+    def seed_for(self, notebook: submissions.Notebook, name: str = "") -> int:
+        drawn = [seed_of(run, notebook) for run in self.runs]
+        own = self.then[notebook.student, name].seed
+        return own if own in drawn else drawn[0]
+
+
 def run(options, sandboxes: list[Sandbox]) -> int:
     """-> the exit status: 0 where everything comes out as it was; 1 where something does not; 2 where not everything
     could be asked again; 130 where it was stopped."""
     torch.set_num_threads(1)
     try:
         chosen = settings.load(options.settings)
-        seed, findings = read(options.replay)
+        runs, findings = read(options.replay)
         if not findings:
             raise ValueError(f"{options.replay} holds no verdict")
         leave_out = options.replay.resolve().parent
@@ -57,7 +71,7 @@ def run(options, sandboxes: list[Sandbox]) -> int:
             work.setdefault((student, finding.lesson), []).append(check)
     seconds = options.timeout or _seconds(findings, chosen)
     memory = MEMORY if options.memory is None else options.memory << 20
-    examiner = Examiner(chosen.exercises, seed, seconds, memory, chosen.environment(), checks)
+    examiner = AsThen(runs, then, chosen.exercises, seconds, memory, chosen.environment(), checks)
     if any(chosen.exercises[check].slow for names in work.values() for check in names):
         for one in sandboxes:
             one.modules = sandbox.TRAINING
