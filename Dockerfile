@@ -21,7 +21,8 @@ RUN mkdir course_lib my && touch README.md course_lib/__init__.py \
 COPY --chown=learner . .
 # The files that were just copied may be younger than the set-up, which is up to date all the same.
 RUN touch .venv/ready \
-    && mkdir ~/.jupyter && echo '{"ServerApp": {"ip": "0.0.0.0", "open_browser": false}}' > ~/.jupyter/jupyter_server_config.json
+    && mkdir ~/.jupyter \
+    && echo '{"ServerApp": {"ip": "0.0.0.0", "open_browser": false}}' > ~/.jupyter/jupyter_server_config.json
 # All that a learner makes or downloads lies in one place, which a volume keeps.
 ENV COURSE_DATA=/course/my/data COURSE_PROGRESS=/course/my/progress
 EXPOSE 8888

@@ -110,9 +110,9 @@ wheelhouse: $(READY) ## download what an offline machine with this system and th
 	    uv==$(UV_VERSION) uv_build==$(UV_VERSION)
 
 # The first that answers: a docker whose daemon is not running builds nothing.
-ENGINE = $(shell for engine in docker podman; do $$engine info >/dev/null 2>&1 && echo $$engine && break; done)
 image: ## build the course as a container image, with PyTorch's CPU build, by docker or podman
-	@engine="$(ENGINE)"; [ -n "$$engine" ] || { echo "Neither docker nor podman answers here: install or start one." >&2; exit 2; }; \
+	@for engine in docker podman; do $$engine info >/dev/null 2>&1 && break; engine=; done; \
+	    [ "$$engine" ] || { echo "Neither docker nor podman answers here: install one, or start it." >&2; exit 2; }; \
 	    $$engine build --tag vq-course . \
 	    && echo "Start it: $$engine run --rm -it -p 127.0.0.1:8888:8888 -v vq-course:/course/my vq-course"
 

@@ -20,9 +20,9 @@ sys.stdout.write(sys.executable)') || {
     # Elsewhere PyTorch is a CPU build anyway, or one for Apple's GPUs.
     if [ "$(uname)" != Linux ]; then CPU=; fi
     if [ "${CPU:-}" = 1 ]; then
-        echo "Setting up .venv; the first time downloads some 600 MB."
+        echo "Setting up .venv; the first time downloads some 550 MB."
     else
-        echo "Setting up .venv; the first time downloads up to 3 GB, most of it PyTorch and CUDA, which CPU=1 leaves out."
+        echo "Setting up .venv; the first time downloads up to 3.3 GB, most of it CUDA, which CPU=1 leaves out."
     fi
     rm -rf .venv
     if command -v uv >/dev/null; then
@@ -39,7 +39,7 @@ if [ -n "${WHEELHOUSE:-}" ]; then set -- --no-index --find-links "$WHEELHOUSE"; 
 uv=uv
 if ! command -v uv >/dev/null; then
     uv=$BIN/uv
-    [ -x "$uv" ] || "$BIN/python" -m pip install --quiet "$@" "uv==$UV_VERSION"
+    [ -x "$uv" ] || "$BIN/python" -m pip install --quiet --disable-pip-version-check "$@" "uv==$UV_VERSION"
 fi
 
 # The CPU builds lie in PyTorch's own index, at the same versions with +cpu; the lock has hashes for the others alone.
@@ -51,7 +51,7 @@ if [ "${CPU:-}" = 1 ]; then
         lock=.venv/cpu.lock
         sed -E "$CUDA" requirements.lock >$lock
     else
-        echo "PyTorch's CPU build cannot be had here (above stands why); the ordinary build follows, up to 3 GB." >&2
+        echo "PyTorch's CPU build cannot be had here (above stands why); the ordinary build follows, some 3.3 GB." >&2
         CPU=
     fi
 fi
