@@ -1,5 +1,6 @@
 # The course's commands; `make` alone lists them. Those that need .venv set it up first, once. Settings:
 #   PYTHON=python3.12      which Python .venv is made from; to change it later, remove .venv
+#   CPU=1                  on Linux, PyTorch without CUDA, a fifth of the download; to change it later, remove .venv
 #   WHEELHOUSE=wheelhouse  install from this folder, which `make wheelhouse` fills, without a network
 #   UPGRADE=--upgrade      let `make lock` move every pin to the newest version that fits
 #   SUBMISSIONS, OUT       what `make grade` grades, and where to; OPTIONS="--jobs 4 ..." are the command's others
@@ -12,13 +13,15 @@ BIN := $(if $(filter Windows_NT,$(OS)),.venv/Scripts,.venv/bin)
 UV = $(shell command -v uv || echo $(BIN)/uv)
 READY := .venv/ready
 NBGRADER := .venv/nbgrader-ready
-export PYTHON WHEELHOUSE UV_VERSION BIN
+# PyTorch in a lock, and what its CUDA build brings: the part that CPU=1 takes from elsewhere, or leaves out.
+CUDA := /^(torch|torchvision|triton|cuda-.*|nvidia-.*)==/,/[^\\]$$/d
+export PYTHON CPU WHEELHOUSE UV_VERSION BIN CUDA
 # A PyTorch thread that waits spins, unless told to sleep. With as many threads as cores, and anything else at work on
 # the machine, spinning makes training up to ten times slower.
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help course run lint check test proof trust lab exercises new-exercise launch grade gradescope prairielearn classroom bench weights outputs lock wheelhouse clean
+.PHONY: help course run lint check test proof trust lab exercises new-exercise launch grade gradescope prairielearn classroom bench weights outputs lock wheelhouse image clean
 
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s%s\n", $$1, $$2 }' Makefile
@@ -116,6 +119,13 @@ wheelhouse: $(READY) ## download what an offline machine with this system and th
 	"$(UV)" tool run --python $(BIN)/python pip download --dest wheelhouse --only-binary :all: \
 	    uv==$(UV_VERSION) uv_build==$(UV_VERSION)
 
+# The first that answers: a docker whose daemon is not running builds nothing.
+image: ## build the course as a container image, with PyTorch's CPU build, by docker or podman
+	@for engine in docker podman; do $$engine info >/dev/null 2>&1 && break; engine=; done; \
+	    [ "$$engine" ] || { echo "Neither docker nor podman answers here: install one, or start it." >&2; exit 2; }; \
+	    $$engine build --tag vq-course . \
+	    && echo "Start it: $$engine run --rm -it -p 127.0.0.1:8888:8888 -v vq-course:/course/my vq-course"
+
 clean: ## remove what was built; data/, .venv/ and wheelhouse/ stay
 	rm -rf build .hypothesis .pytest_cache
 
@@ -123,7 +133,9 @@ $(READY): requirements.lock pyproject.toml
 	@sh tools/set_up.sh
 
 # One test alone needs nbgrader. Where it cannot be installed, without a network for instance, that test is skipped.
+# PyTorch is there already, in whichever build.
 $(NBGRADER): nbgrader.lock $(READY)
-	@"$(UV)" pip install --quiet --python .venv $(if $(WHEELHOUSE),--no-index --find-links "$(WHEELHOUSE)") \
-	    --only-binary :all: --require-hashes --requirements nbgrader.lock && touch $@ \
+	@sed -E "$$CUDA" nbgrader.lock | "$(UV)" pip install --quiet --python .venv \
+	    $(if $(WHEELHOUSE),--no-index --find-links "$(WHEELHOUSE)") \
+	    --only-binary :all: --require-hashes --no-deps --requirements - && touch $@ \
 	    || echo "nbgrader cannot be installed here; what needs it is not tested"

@@ -1,12 +1,15 @@
 """pyproject.toml, the two locks, environment.yml and the set-up are one environment, written down five times."""
 
 import functools
+import hashlib
+import importlib.metadata
 import os
 import re
 import shutil
 import subprocess
 import sys
 import tomllib
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -140,3 +143,100 @@ def test_where_nbgrader_cannot_be_installed_make_says_so_and_goes_on(project):
     result = run("make", ".venv/nbgrader-ready")
     assert result.returncode == 0 and "nbgrader cannot be installed here" in result.stdout, result.stderr
     assert not (folder / ".venv" / "nbgrader-ready").exists()
+
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere PyTorch has no CUDA build that could be left out")
+uv_and_make = pytest.mark.skipif(not (shutil.which("uv") and shutil.which("make")), reason="needs uv and make")
+
+
+@linux
+@uv_and_make
+def test_cpu_leaves_out_of_the_locks_what_is_there_for_cuda_alone(project):
+    """CUDA's packages are the ones that Linux alone gets, though the course does not ask for them."""
+    _, run = project
+    ours = {requirement.name for requirement in map(Requirement, PYPROJECT["dependencies"]) if requirement.marker}
+    for name, lock in (("requirements.lock", LOCK), ("nbgrader.lock", NBGRADER)):
+        kept = {pin.name for pin, _ in entries(run("make", "-s", "--eval", f'x:;sed -E "$$CUDA" {name}', "x").stdout)}
+        pins = [pin for pin, _ in entries(lock)]
+        on_a_mac = {pin.name for pin in pins if not pin.marker or pin.marker.evaluate({"sys_platform": "darwin"})}
+        here = {pin.name for pin in pins if not pin.marker or pin.marker.evaluate()}
+        assert kept & here == (here & on_a_mac) - {"torch", "torchvision"} | ours
+
+
+@pytest.fixture
+def registry(project):
+    """The project with a short lock, and a wheelhouse with small packages of the names and versions that are in it."""
+    folder, run = project
+    (folder / "tools").mkdir()
+    (folder / "set_up.sh").rename(folder / "tools" / "set_up.sh")
+    (folder / "course_lib").mkdir()
+    for name in ("course_lib/__init__.py", "README.md", "LICENSE"):
+        (folder / name).touch()
+
+    def wheel(name, version, requires=()):
+        """The lock's entry for a wheel, which lies in the wheelhouse from now on."""
+        path, info = folder / "wheelhouse" / f"{name}-{version}-py3-none-any.whl", f"{name}-{version}.dist-info"
+        metadata = ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}"]
+        with zipfile.ZipFile(path, "w") as file:
+            file.writestr(f"{info}/METADATA", "\n".join([*metadata, *(f"Requires-Dist: {one}" for one in requires)]))
+            file.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+            file.writestr(f"{info}/RECORD", "")
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        return f"{name.replace('_', '-')}=={version} \\\n    --hash=sha256:{digest}\n"
+
+    def installed():
+        site = next((folder / ".venv").glob("lib/python*/site-packages"))
+        return {one.name: one.version for one in importlib.metadata.distributions(path=[str(site)])}
+
+    cuda = [wheel("nvidia_cudnn", "9"), wheel("cuda_bindings", "13"), wheel("triton", "3")]
+    ordinary = [wheel("torch", "2.15.0", ["nvidia-cudnn", "triton"]), wheel("torchvision", "0.29.2", ["torch"])]
+    first, second = ["".join([*cuda, *ordinary, wheel("einops", version, ["torch"])]) for version in ("1", "2")]
+    (folder / "requirements.lock").write_text(first)
+    (folder / "nbgrader.lock").write_text(second + wheel("nbgrader", "1"))
+    return folder, run, wheel, installed, second
+
+
+WITHOUT_CUDA = {"torch": "2.15.0+cpu", "torchvision": "0.29.2+cpu", "vq-course": PYPROJECT["version"]}
+WITH_CUDA = {"torch": "2.15.0", "torchvision": "0.29.2", "nvidia_cudnn": "9", "cuda_bindings": "13", "triton": "3"}
+
+
+@linux
+@uv_and_make
+def test_cpu_installs_the_cpu_builds_and_keeps_them(registry):
+    folder, run, wheel, installed, next_lock = registry
+    wheel("torch", "2.15.0+cpu")
+    wheel("torchvision", "0.29.2+cpu", ["torch"])
+    result = run("make", ".venv/ready", "CPU=1")
+    assert result.returncode == 0, result.stderr
+    assert installed() == WITHOUT_CUDA | {"einops": "1"}
+
+    (folder / "requirements.lock").write_text(next_lock)
+    assert run("make", ".venv/ready", ".venv/nbgrader-ready").returncode == 0
+    assert installed() == WITHOUT_CUDA | {"einops": "2", "nbgrader": "1"}
+
+
+@linux
+@uv_and_make
+def test_where_there_is_no_cpu_build_the_ordinary_one_comes_and_stays(registry):
+    folder, run, wheel, installed, next_lock = registry
+    result = run("make", ".venv/ready", "CPU=1")
+    assert result.returncode == 0 and "CPU build cannot be had here" in result.stderr, result.stderr
+    assert installed() == WITH_CUDA | {"einops": "1", "vq-course": PYPROJECT["version"]}
+
+    wheel("torch", "2.15.0+cpu")
+    wheel("torchvision", "0.29.2+cpu", ["torch"])
+    (folder / "requirements.lock").write_text(next_lock)
+    assert run("make", ".venv/ready", "CPU=1").returncode == 0
+    assert installed() == WITH_CUDA | {"einops": "2", "vq-course": PYPROJECT["version"]}
+
+
+@linux
+@uv_and_make
+def test_cpu_installs_nothing_else_whose_hash_is_not_the_locks(registry):
+    folder, run, wheel, _, _ = registry
+    wheel("torch", "2.15.0+cpu")
+    wheel("torchvision", "0.29.2+cpu")
+    wheel("einops", "1", ["torch", "something-else"])
+    result = run("make", ".venv/ready", "CPU=1")
+    assert result.returncode != 0 and "Hash mismatch" in result.stderr
+    assert not (folder / ".venv" / "ready").exists()
