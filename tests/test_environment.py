@@ -95,6 +95,8 @@ def test_python_bound_is_the_same_everywhere():
     first, last = map(int, check.groups())
     assert [minor for minor in range(30) if f"3.{minor}" in bound] == list(range(first, last + 1))
     assert f"--python-version 3.{first} " in (PROJECT / "Makefile").read_text(encoding="utf-8")
+    jobs = yaml.safe_load((PROJECT / ".github/workflows/tests.yml").read_text(encoding="utf-8"))["jobs"]
+    assert all(job["strategy"]["matrix"]["python"] == [f"3.{first}", f"3.{last}"] for job in jobs.values())
 
 
 @pytest.fixture
