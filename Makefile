@@ -5,7 +5,7 @@
 #   SUBMISSIONS, OUT       what `make grade` grades, and where to; OPTIONS="--jobs 4 ..." are the command's others
 #   EXERCISE, SETTINGS     what `make gradescope` is for: EXERCISE=04_straight_through SETTINGS=grading.toml
 
-PYTHON ?= python3
+PYTHON ?= $(if $(filter Windows_NT,$(OS)),python,python3)
 UV_VERSION := 0.13.6
 BIN := $(if $(filter Windows_NT,$(OS)),.venv/Scripts,.venv/bin)
 UV = $(shell command -v uv || echo $(BIN)/uv)
@@ -15,6 +15,8 @@ export PYTHON WHEELHOUSE UV_VERSION BIN
 # A PyTorch thread that waits spins, unless told to sleep. With as many threads as cores, and anything else at work on
 # the machine, spinning makes training up to ten times slower.
 export OMP_WAIT_POLICY ?= PASSIVE
+# On Windows too a program reads and prints UTF-8.
+export PYTHONUTF8 := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help course run lint check test proof trust lab exercises new-exercise grade gradescope bench weights outputs \

@@ -20,7 +20,6 @@ PYPROJECT = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8
 LOCK = (PROJECT / "requirements.lock").read_text(encoding="utf-8")
 NBGRADER = (PROJECT / "nbgrader.lock").read_text(encoding="utf-8")  # the same environment, with nbgrader in it
 CONDA = (PROJECT / "environment.yml").read_text(encoding="utf-8")
-shell = pytest.mark.skipif(os.name == "nt", reason="the set-up is a shell script")
 both_locks = pytest.mark.parametrize("lock", [LOCK, NBGRADER], ids=["requirements.lock", "nbgrader.lock"])
 
 
@@ -114,7 +113,7 @@ def project(tmp_path):
     return tmp_path, run
 
 
-@shell
+@pytest.mark.posix
 def test_set_up_says_which_python_it_wants(project):
     folder, run = project
     result = run("sh", "set_up.sh", python="no-such-python")
@@ -122,7 +121,7 @@ def test_set_up_says_which_python_it_wants(project):
     assert "Python 3.11 to 3.14" in result.stderr and "make PYTHON=" in result.stderr
 
 
-@shell
+@pytest.mark.posix
 @pytest.mark.skipif(shutil.which("uv") is None, reason="without uv a set-up takes long to fail")
 def test_a_set_up_that_failed_is_made_anew(project):
     folder, run = project
@@ -133,7 +132,7 @@ def test_a_set_up_that_failed_is_made_anew(project):
     assert not half.exists() and not stamp.exists()
 
 
-@shell
+@pytest.mark.posix
 @pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
 def test_where_nbgrader_cannot_be_installed_make_says_so_and_goes_on(project):
     folder, run = project

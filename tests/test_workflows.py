@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -60,10 +59,7 @@ def told(tmp_path):
     return run, clone, origin
 
 
-posix = pytest.mark.skipif(os.name == "nt" or not shutil.which("git"), reason="a shell script, for Linux; needs git")
-
-
-@posix
+@pytest.mark.posix
 def test_an_issue_is_opened_once_and_then_renewed(told):
     tell, *_ = told
     new = tell("issue")
@@ -73,7 +69,7 @@ def test_an_issue_is_opened_once_and_then_renewed(told):
     assert "\nissue|edit|7|" in again and "create" not in again
 
 
-@posix
+@pytest.mark.posix
 def test_what_has_moved_is_proposed_on_its_branch_and_the_rest_is_left(told):
     tell, clone, origin = told
     assert "pr|" not in tell("pull-request")  # nothing has moved: an issue

@@ -14,7 +14,7 @@ STUDENT = "submission"
 
 
 def main(uploaded: Path, results: Path) -> None:
-    assignment = json.loads((HERE / "assignment.json").read_text())
+    assignment = json.loads((HERE / "assignment.json").read_text(encoding="utf-8"))
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder) / "in" / STUDENT
         place.mkdir(parents=True)
@@ -28,11 +28,11 @@ def main(uploaded: Path, results: Path) -> None:
             if run.returncode != 2:
                 break
         try:
-            text = (Path(folder) / "out" / f"{STUDENT}.json").read_text()
+            text = (Path(folder) / "out" / f"{STUDENT}.json").read_text(encoding="utf-8")
         except OSError:  # no score: Gradescope then shows that the autograder failed, and no zero
             text = json.dumps({"output": f"The grader could not be run. Tell your instructor: {run.stderr[-2000:]}"})
     results.parent.mkdir(parents=True, exist_ok=True)
-    results.write_text(text)
+    results.write_text(text, encoding="utf-8")
 
 
 def named(uploaded: Path, exercises: list[str]) -> list[tuple[Path, str]]:
