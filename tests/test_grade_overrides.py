@@ -426,10 +426,10 @@ def test_each_answer_has_a_fingerprint_of_its_own(tmp_path, monkeypatch):
 
     def changed_by(name: str) -> set[str]:
         before, path = chosen.fingerprints(), course / name
-        text = path.read_text()
-        path.write_text(text + "\n# mended\n")
+        text = path.read_bytes()
+        path.write_bytes(text + b"\n# mended\n")
         after = chosen.fingerprints()
-        path.write_text(text)
+        path.write_bytes(text)
         assert chosen.fingerprints() == before
         return {name for name in before if before[name] != after[name]}
 
