@@ -23,7 +23,7 @@ if [ "$1" = pull-request ] && ! git diff --quiet -- '*.lock' environment.yml; th
         commit --quiet --message "$TITLE" -- '*.lock' environment.yml
     gh auth setup-git
     git push --quiet --force origin $branch
-    what=pr
+    what="pr"
     number=$(gh pr list --head $branch --json number --jq '.[0].number // empty')
     set -- --head $branch
 else
