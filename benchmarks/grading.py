@@ -80,7 +80,7 @@ def class_figures(folder: Path, students: int = STUDENTS) -> dict:
     for line in lines_of(folder / "out1"):
         assert line["verdict"] == "pass", line
         taken[line["student"]] = taken.get(line["student"], 0) + line["seconds"]
-    with open(folder / "out2/gradebook.csv") as file:
+    with open(folder / "out2/gradebook.csv", encoding="utf-8") as file:
         sandbox = file.read().split(",")[-2]
     return {"one": seconds[1], "two": seconds[2], "submission": statistics.median(taken.values()), "sandbox": sandbox}
 

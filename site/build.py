@@ -4,6 +4,7 @@ The site takes the place of the old one as a whole, or not at all: a warning is 
 """
 
 import argparse
+import os
 import re
 import signal
 import sys
@@ -53,7 +54,7 @@ def written(project: Path, sources: Path, pages: Path) -> list[str]:
     with patch_docutils(str(HERE)), docutils_namespace():
         settings = {"course_project": str(project)}
         Sphinx(sources, HERE, pages, pages.with_name("doctrees"), "html", settings, status=None, warning=told).build()
-    plain = outputs.ANSI.sub("", told.getvalue()).replace(f"{sources}/", "")
+    plain = outputs.ANSI.sub("", told.getvalue()).replace(f"{sources}{os.sep}", "")
     # MyST-NB counts a notebook's lines as 10,000 for each cell
     plain = re.sub(r"\.ipynb:(\d+)\d{4}: WARNING", r".ipynb, cell \1", plain)
     return plain.splitlines()

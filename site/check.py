@@ -34,5 +34,5 @@ def broken_links(site: Path) -> list[str]:
             target = (file.parent / unquote(path.partition("?")[0])).resolve() if path else file
             there = target.exists() and (not fragment or target not in pages or unquote(fragment) in pages[target].ids)
             if not there:
-                broken.append(f"{file.relative_to(site)}: {link} leads nowhere")
+                broken.append(f"{file.relative_to(site).as_posix()}: {link} leads nowhere")
     return broken

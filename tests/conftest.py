@@ -1,4 +1,4 @@
-"""What several files of tests need: one thread, and a real browser, the system's Chromium, driven by Playwright."""
+"""What several files of tests need: the mark `posix`, one thread, and a real browser, the system's, by Playwright."""
 
 import os
 import shutil
@@ -8,7 +8,16 @@ from pathlib import Path
 import pytest
 import torch
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+NAMES = (
+    "chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome",
+    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+    r"C:\Program Files\Google\Chrome\Application\chrome.exe",
+)  # fmt: skip
+
+
+def pytest_runtest_setup(item):
+    if os.name != "posix" and item.get_closest_marker("posix"):
+        pytest.skip("Windows has no sh, and other forks, signals, links and permissions")
 
 
 @pytest.fixture(scope="module")

@@ -88,10 +88,10 @@ def printed(page, index: int) -> str:
 def _address(server: subprocess.Popen, log: Path) -> str:
     """Waits until the server says where it listens."""
     for _ in range(600):
-        found = re.search(r"http://127\.0\.0\.1:\d+/", log.read_text())
+        found = re.search(r"http://127\.0\.0\.1:\d+/", log.read_text(encoding="utf-8"))
         if found:
             return found.group()
         if server.poll() is not None:
             break
         time.sleep(0.2)
-    pytest.fail(f"JupyterLab did not start:\n{log.read_text()[-3000:]}")
+    pytest.fail(f"JupyterLab did not start:\n{log.read_text(encoding='utf-8')[-3000:]}")

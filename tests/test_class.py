@@ -142,7 +142,7 @@ def test_a_notebook_that_was_mended_is_graded_alone_and_the_change_is_listed(fir
     run = grade(folder)
     assert run.returncode == 0, run.stderr[-2000:]
     assert 1 <= len((folder / "out/verdicts.jsonl").read_text().splitlines()) - lines <= 6
-    with open(folder / "out/marks-changed.csv", newline="") as file:
+    with open(folder / "out/marks-changed.csv", encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [(row["student"], row["answer"]) for row in rows] == [(failed.name, "straight_through")]
 

@@ -23,7 +23,6 @@ PYPROJECT = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8
 LOCK = (PROJECT / "requirements.lock").read_text(encoding="utf-8")
 NBGRADER = (PROJECT / "nbgrader.lock").read_text(encoding="utf-8")  # the same environment, with nbgrader in it
 CONDA = (PROJECT / "environment.yml").read_text(encoding="utf-8")
-shell = pytest.mark.skipif(os.name == "nt", reason="the set-up is a shell script")
 both_locks = pytest.mark.parametrize("lock", [LOCK, NBGRADER], ids=["requirements.lock", "nbgrader.lock"])
 
 
@@ -98,6 +97,8 @@ def test_python_bound_is_the_same_everywhere():
     first, last = map(int, check.groups())
     assert [minor for minor in range(30) if f"3.{minor}" in bound] == list(range(first, last + 1))
     assert f"--python-version 3.{first} " in (PROJECT / "Makefile").read_text(encoding="utf-8")
+    jobs = yaml.safe_load((PROJECT / ".github/workflows/tests.yml").read_text(encoding="utf-8"))["jobs"]
+    assert all(job["strategy"]["matrix"]["python"] == [f"3.{first}", f"3.{last}"] for job in jobs.values())
 
 
 @pytest.fixture
@@ -115,7 +116,7 @@ def project(tmp_path):
     return tmp_path, run
 
 
-@shell
+@pytest.mark.posix
 def test_set_up_says_which_python_it_wants(project):
     folder, run = project
     result = run("sh", "set_up.sh", python="no-such-python")
@@ -123,7 +124,7 @@ def test_set_up_says_which_python_it_wants(project):
     assert "Python 3.11 to 3.14" in result.stderr and "make PYTHON=" in result.stderr
 
 
-@shell
+@pytest.mark.posix
 @pytest.mark.skipif(shutil.which("uv") is None, reason="without uv a set-up takes long to fail")
 def test_a_set_up_that_failed_is_made_anew(project):
     folder, run = project
@@ -134,7 +135,7 @@ def test_a_set_up_that_failed_is_made_anew(project):
     assert not half.exists() and not stamp.exists()
 
 
-@shell
+@pytest.mark.posix
 @pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
 def test_where_nbgrader_cannot_be_installed_make_says_so_and_goes_on(project):
     folder, run = project

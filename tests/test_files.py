@@ -66,7 +66,7 @@ def test_two_may_write_the_same_file_at_once(path):
     assert list(path.parent.iterdir()) == [path]
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows has other permissions")
+@pytest.mark.posix
 @pytest.mark.parametrize("old, wanted", [(None, 0o640), (0o600, 0o600), (0o664, 0o664)])
 def test_permissions_are_the_old_files_or_the_users_own(path, old, wanted):
     if old:

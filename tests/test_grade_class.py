@@ -188,7 +188,7 @@ def findings(graded) -> dict[str, dict]:
 
 def test_the_command_ends_with_0_and_every_row(graded):
     assert graded["status"] == 0, graded["said"]
-    with open(graded["folder"] / "gradebook.csv", newline="") as file:
+    with open(graded["folder"] / "gradebook.csv", encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     count = len(EXPECTED)
     assert len(rows) == count == len(findings(graded))
@@ -212,7 +212,7 @@ def test_verdict(graded, name):
 
 
 def test_marks_follow_from_verdicts_and_what_is_not_graded_is_no_zero(graded):
-    with open(graded["folder"] / "gradebook.csv", newline="") as file:
+    with open(graded["folder"] / "gradebook.csv", encoding="utf-8", newline="") as file:
         rows = {row["student"]: row for row in csv.DictReader(file)}
     assert rows["right"][hostile.LESSON] == rows["right"]["total"] == "2"
     assert rows["hang_when_called"][hostile.LESSON] == "0" and "timeout" in rows["hang_when_called"]["notes"]
@@ -227,7 +227,7 @@ def test_marks_follow_from_verdicts_and_what_is_not_graded_is_no_zero(graded):
 
 
 def test_no_cell_of_any_table_is_a_formula(graded):
-    with open(graded["folder"] / "gradebook.csv", newline="") as file:
+    with open(graded["folder"] / "gradebook.csv", encoding="utf-8", newline="") as file:
         cells = [cell for row in csv.reader(file) for cell in row]
     assert any("=cmd" in cell for cell in cells)
     assert not [cell for cell in cells if cell.lstrip()[:1] in ("=", "+", "-", "@")]

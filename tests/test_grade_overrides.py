@@ -426,10 +426,10 @@ def test_each_answer_has_a_fingerprint_of_its_own(tmp_path, monkeypatch):
 
     def changed_by(name: str) -> set[str]:
         before, path = chosen.fingerprints(), course / name
-        text = path.read_text()
-        path.write_text(text + "\n# mended\n")
+        text = path.read_bytes()
+        path.write_bytes(text + b"\n# mended\n")
         after = chosen.fingerprints()
-        path.write_text(text)
+        path.write_bytes(text)
         assert chosen.fingerprints() == before
         return {name for name in before if before[name] != after[name]}
 
@@ -449,7 +449,7 @@ def test_a_grader_killed_while_it_asks_again_goes_on_with_what_is_left(tmp_path)
     assert second.seed == first.seed and second.outdated == {hostile.NAME} and second.taken_over == 0
     second.write(a_finding("ann", checks="new"))
     second.close()  # killed here, in the middle of the next line
-    with open(tmp_path / journal.NAME, "a") as file:
+    with open(tmp_path / journal.NAME, "a", encoding="utf-8") as file:
         file.write('{"student": "bob", "ver')
     third = journal.Journal(tmp_path, {hostile.NAME: "new"})
     assert third.find("ann", hostile.NAME, "digest", 10) == a_finding("ann", checks="new")

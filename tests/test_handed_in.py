@@ -418,7 +418,7 @@ def test_a_file_that_has_not_changed_is_not_asked_again_and_another_has_other_in
     assert len(seeds) == 2 == len(set(seeds.values()))
 
 
-@pytest.mark.skipif(os.name != "posix", reason="Windows has no umask")
+@pytest.mark.posix
 @pytest.mark.parametrize("mask, mode", [(0o077, 0o600), (0o027, 0o640), (0o022, 0o644)])
 def test_what_is_written_has_the_rights_that_the_account_gives(tmp_path, mask, mode):
     handed_in(tmp_path, {ORIGINAL: RIGHT})

@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -91,7 +92,7 @@ def test_what_is_kept_says_how_it_came_about(lessons, run):
     notebook = nbformat.read(path, as_version=4)
     made = notebook.metadata.course.made
     assert made.date == date.today().isoformat() and made.data == {"mnist": "sample", "fsdd": "real"}
-    assert "cores" in made.machine and os.uname().nodename not in made.machine and isinstance(made.seconds, int)
+    assert "cores" in made.machine and platform.node() not in made.machine and isinstance(made.seconds, int)
     assert notebook.metadata.course.minutes == 45 and set(notebook.metadata) == {"course"}
     assert set(notebook.cells[2].outputs[0].data) == {"text/plain"}
     assert not any("execution" in cell.metadata for cell in notebook.cells)
@@ -114,7 +115,7 @@ def test_without_a_network_it_is_tried_once(lessons, run, monkeypatch, source):
     assert "COURSE_OFFLINE" not in os.environ
 
 
-@pytest.mark.skipif(os.name == "nt", reason="signals are sent otherwise there")
+@pytest.mark.posix
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_it_leaves_no_kernel_behind(lessons, tmp_path, how):
     path = write(

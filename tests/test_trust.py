@@ -237,13 +237,13 @@ def contents(folder: Path) -> dict[str, tuple]:
 
 def forge(path: Path, *changes: dict) -> list[dict]:
     """One change for each of the first verdicts that are wrong; gives these as they were."""
-    head, *lines = path.read_text().splitlines()
+    head, *lines = path.read_text(encoding="utf-8").splitlines()
     lines = [json.loads(line) for line in lines]
     wrong = [line for line in lines if line["verdict"] == "wrong"][: len(changes)]
     before = [dict(line) for line in wrong]
     for line, change in zip(wrong, changes, strict=True):
         line.update(change)
-    path.write_text("\n".join([head, *map(json.dumps, lines)]) + "\n")
+    path.write_text("\n".join([head, *map(json.dumps, lines)]) + "\n", encoding="utf-8")
     return before
 
 
@@ -254,7 +254,7 @@ def test_a_class_gets_the_same_verdicts_elsewhere_and_nothing_is_written(graded,
     shutil.copytree(PROJECT / "course_lib", clone / "course_lib", ignore=shutil.ignore_patterns("__pycache__"))
     elsewhere.mkdir()
     before = contents(graded / "out")
-    with open(graded / "out/verdicts.jsonl") as file:
+    with open(graded / "out/verdicts.jsonl", encoding="utf-8") as file:
         count = len(file.readlines()) - 1
     verdicts = graded / "out/verdicts.jsonl"
     for more in ({"PYTHONHASHSEED": "1"}, {"PYTHONHASHSEED": "2", "OMP_NUM_THREADS": "4"}):
@@ -332,10 +332,10 @@ def test_what_judges_nothing_costs_no_verdict(tmp_path, monkeypatch):
     monkeypatch.setattr(settings, "COURSE", tmp_path / "course_lib")
     before = settings.Settings().fingerprints()
     for name in settings.NO_JUDGES:
-        with open(tmp_path / f"course_lib/check/{name}.py", "a") as file:
+        with open(tmp_path / f"course_lib/check/{name}.py", "a", encoding="utf-8") as file:
             file.write("# changed\n")
     assert settings.Settings().fingerprints() == before
-    with open(tmp_path / "course_lib/check/judge.py", "a") as file:
+    with open(tmp_path / "course_lib/check/judge.py", "a", encoding="utf-8") as file:
         file.write("# changed\n")
     assert not settings.Settings().fingerprints().items() & before.items()
 

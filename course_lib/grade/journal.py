@@ -33,7 +33,8 @@ class Journal:
         self.path = folder / name
         if self.path.exists() and not self.path.is_file():
             raise OSError(f"{self.path} is no regular file")
-        self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        as_it_is = getattr(os, "O_BINARY", 0)  # Windows would end lines otherwise
+        self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | as_it_is, 0o644)
         _lock(self._file, self.path)
         head, lines = self._read()
         if not head:

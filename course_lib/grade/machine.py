@@ -19,6 +19,10 @@ INSTEAD = (
     "Install bubblewrap, and let users make namespaces; or give --sandbox process, which holds less: section 9 of "
     "docs/instructors.md says what"
 )
+ELSEWHERE = (
+    "Grade on Linux (on Windows: in WSL); or give --sandbox process, which holds much less here: section 9 of "
+    "docs/instructors.md says what"
+)
 ENVIRONMENT = {
     "CUDA_VISIBLE_DEVICES": "",
     "LANG": "C.UTF-8",
@@ -39,7 +43,7 @@ class NoSandbox(RuntimeError):
 def bubblewrap(hidden: list[Path]) -> list[str]:
     """The command that makes the namespaces, up to its last options: by the system's bwrap, or the one of the wheel."""
     if sys.platform != "linux":
-        raise NoSandbox(f"Linux alone has namespaces. {INSTEAD}")
+        raise NoSandbox(f"Linux alone has namespaces, of which the sandbox is made. {ELSEWHERE}")
     if unreadable := [path for path in readable_paths() if is_root() and not os.stat(path).st_mode & 0o004]:
         raise NoSandbox(f"as root, answers run as nobody, who may not read {', '.join(unreadable)}; chmod -R o+rX it")
     faults = []
@@ -85,7 +89,8 @@ def _options(hidden: list[Path]) -> list[str]:
 
 def copy_of_the_runtime() -> tempfile.TemporaryDirectory:
     """A folder with what runs inside, under the names that it has here, for everybody to read."""
-    folder = tempfile.TemporaryDirectory(prefix="course-")
+    # Windows removes no file that the server still has open; once it has ended, all goes.
+    folder = tempfile.TemporaryDirectory(prefix="course-", ignore_cleanup_errors=True)
     for pattern in RUNTIME:
         for path in COURSE.glob(pattern):
             copy = Path(folder.name, "course_lib", path.relative_to(COURSE))

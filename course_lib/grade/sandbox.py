@@ -188,7 +188,7 @@ class Sandbox:
     def _last_words(self) -> str:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(1)
-        lines = Path(self._runtime.name, "words").read_text(errors="replace")[-10_000:].split("\n")
+        lines = Path(self._runtime.name, "words").read_text(encoding="utf-8", errors="replace")[-10_000:].split("\n")
         return "; ".join(line.strip() for line in lines[-4:] if line.strip()) or "it ended without a word"
 
 

@@ -254,7 +254,8 @@ def _regular_file(path: Path) -> tuple[bytes, datetime]:
     """Its bytes and when it was changed. No link is followed, no pipe is waited for."""
     if path.is_symlink():
         raise ValueError("it is a link, not a file")
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+    as_it_is = getattr(os, "O_BINARY", 0)  # Windows would change the ends of lines otherwise
+    descriptor = os.open(path, os.O_RDONLY | as_it_is | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
     try:
         about, data = os.fstat(descriptor), b""
         if not stat.S_ISREG(about.st_mode):

