@@ -90,3 +90,8 @@ def _(message: str) -> str:
 def ngettext(one: str, many: str, n: int) -> str:
     """The words for a count of n in the reader's language."""
     return translations(file_of(language())).ngettext(one, many, n)
+
+
+def N_(message: str) -> str:
+    """Marks words for the catalogues that `_` is asked for later."""
+    return message
