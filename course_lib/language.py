@@ -17,12 +17,16 @@ from babel.messages.pofile import read_po
 FOLDER = Path(__file__).parent / "locale"  # LANGUAGE/LC_MESSAGES/course.po
 
 
+def languages() -> set[str]:
+    """English, and those with a catalogue."""
+    return {"en", *(file.parts[-3] for file in FOLDER.glob("*/LC_MESSAGES/course.po"))}
+
+
 def language() -> str:
     """'en', or what COURSE_LANG names. ValueError for a language without a catalogue."""
     wanted = os.environ.get("COURSE_LANG") or "en"
-    there = sorted(file.parts[-3] for file in FOLDER.glob("*/LC_MESSAGES/course.po"))
-    if wanted not in ("en", *there):
-        raise ValueError(f"the language is {wanted!r}; wanted one of {', '.join(['en', *there])}")
+    if wanted not in languages():
+        raise ValueError(f"the language is {wanted!r}; wanted one of {', '.join(sorted(languages()))}")
     return wanted
 
 

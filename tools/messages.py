@@ -1,4 +1,4 @@
-"""Bring the catalogues of every language to what the sources say: `make messages`, or with LANGUAGE=fr begin a language.
+"""Bring the catalogues of every language to what the sources say: `make messages`; LANGUAGE=fr begins a language.
 
 A message that has gone is dropped, a new one waits for its words; what is translated stays. No guess is made.
 """
@@ -16,8 +16,8 @@ PROJECT = Path(__file__).resolve().parent.parent
 # What is looked through for a domain, and where its catalogues are: those of course_lib are part of the installation.
 DOMAINS = {"course": ("course_lib", "course_lib/locale"), "pages": ("site", "locale")}
 METHODS = [("**.py", "python"), ("**.js", "javascript"), ("**.j2", "jinja2")]
-OPTIONS = {"**.j2": {"trimmed": "true", "newstyle_gettext": "true"}}
-KEYWORDS = {"_": None, "N_": None, "t": None, "ngettext": (1, 2), "tn": (1, 2)}
+OPTIONS = {"**.j2": {"trimmed": "true", "silent": "false"}}
+KEYWORDS = {"_": None, "gettext": None, "N_": None, "t": None, "ngettext": (1, 2), "tn": (1, 2)}
 
 
 def extracted(domain: str) -> Catalog:

@@ -179,8 +179,8 @@ class Grid(Widget):
             ax.axis("off")
         count = len(self.colours)
         alt = _(
-            "An image of {height} by {width} pixels, its {rows} by {columns} codes out of {count}, each a numbered tile, "
-            "and the image that the decoder draws from them."
+            "An image of {height} by {width} pixels, its {rows} by {columns} codes out of {count}, each a numbered "
+            "tile, and the image that the decoder draws from them."
         )
         height, width = self.shape[:2]
         return figure, alt.format(height=height, width=width, rows=rows, columns=columns, count=count)

@@ -164,8 +164,8 @@ class Plane(Widget):
         seen = {"distortion": distortion, "perplexity": perplexity, "used": used, "N": len(latents), "K": len(codebook)}
         ax.set_title(_("distortion {distortion:.3f}, perplexity {perplexity:.2f} of {K}").format(**seen))
         alt = _(
-            "{N} latents and {K} codes in the plane, each latent coloured by its nearest code. Distortion {distortion:.3f}, "
-            "perplexity {perplexity:.2f}; {used} of {K} codes are in use."
+            "{N} latents and {K} codes in the plane, each latent coloured by its nearest code. "
+            "Distortion {distortion:.3f}, perplexity {perplexity:.2f}; {used} of {K} codes are in use."
         )
         return figure, alt.format(**seen)
 

@@ -183,8 +183,9 @@ class Sampler(Widget):
         if each:
             names = _("the classes 0 to {last}").format(last=len(asked) - 1)
         alt = _(
-            "A grid of {height} by {width} codes in ten stages, from empty to full, drawn by the prior in reading order: "
-            "{bits:.0f} bits in place of {even:.0f}. Below, {count} finished samples for {names} at temperature {heat:g}."
+            "A grid of {height} by {width} codes in ten stages, from empty to full, drawn by the prior in reading "
+            "order: {bits:.0f} bits in place of {even:.0f}. Below, {count} finished samples for {names} at "
+            "temperature {heat:g}."
         )
         return figure, alt.format(
             height=height, width=width, bits=bits.item(), even=places * math.log2(self._prior.codebook_size),
