@@ -55,7 +55,7 @@ def every_language(project: Path, notebooks: Path, sources: Path, pages: Path) -
 
     The lessons of a language lie in a folder of its name: notebooks/de/.
     """
-    before, lessons, wrong, names = os.environ.get("COURSE_LANG", ""), [], [], {}
+    before, lessons, wrong = os.environ.get("COURSE_LANG", ""), [], []
     translated = {file.parent.name for file in notebooks.glob("*/[0-9][0-9]_*.ipynb")} & language.languages()
     spoken = ["en", *sorted(translated)]
     try:
@@ -63,23 +63,28 @@ def every_language(project: Path, notebooks: Path, sources: Path, pages: Path) -
             language.speak(name)
             folder, into = (notebooks, pages) if name == "en" else (notebooks / name, pages / name)
             lessons += stage.stage(project, folder, sources / name, into / "figures")
-            files = [file.relative_to(sources / name) for file in (sources / name).rglob("*.*")]
-            names[name] = {file.with_suffix("").as_posix() for file in files}
         for name in spoken:
             language.speak(name)
             prefix = "" if name == "en" else f"{name}/"
-            wrong += [prefix + line for line in written(project, sources / name, pages / prefix, names)]
+            wrong += [prefix + line for line in written(project, sources / name, pages / prefix)]
     finally:
         os.environ["COURSE_LANG"] = before
     return lessons, wrong
 
 
-def written(project: Path, sources: Path, pages: Path, names: dict[str, set[str]]) -> list[str]:
-    """Lets Sphinx write the pages; gives its warnings, 'notebooks/01.ipynb, cell 3: what is wrong'."""
+def written(project: Path, sources: Path, pages: Path) -> list[str]:
+    """Lets Sphinx write the pages; gives its warnings, 'notebooks/01.ipynb, cell 3: what is wrong'.
+
+    sources: of one language, beside those of the others, to whose pages its own are linked.
+    """
     told = StringIO()
+    names = {
+        folder.name: {file.relative_to(folder).with_suffix("").as_posix() for file in folder.rglob("*.*")}
+        for folder in sources.parent.iterdir()
+    }
     with patch_docutils(str(HERE)), docutils_namespace():
         settings = {"course_project": str(project), "course_pages": names}
-        trees = sources.with_name(f"{sources.name}-doctrees")
+        trees = sources.parent.with_name(f"doctrees-{sources.name}")
         Sphinx(sources, HERE, pages, trees, "html", settings, status=None, warning=told).build()
     plain = outputs.ANSI.sub("", told.getvalue()).replace(f"{sources}/", "")
     # MyST-NB counts a notebook's lines as 10,000 for each cell

@@ -188,7 +188,8 @@ def _name(data: str) -> str:
 
 def _day(iso: str) -> str:
     """'2026-11-27' -> '27 November 2026'."""
-    return dates.format_date(date.fromisoformat(iso), "d MMMM y", locale=language.language())
+    spoken = language.language()
+    return dates.format_date(date.fromisoformat(iso), "long", locale="en_GB" if spoken == "en" else spoken)
 
 
 def _as_page(page: Page, figures: Path) -> nbformat.NotebookNode:

@@ -86,13 +86,13 @@ class Widget(anywidget.AnyWidget):
 
 def styles(name: str) -> str:
     """The style sheet of a widget: what all share, what its parts bring along, and what is its own."""
-    sheets = [(HERE / file).with_suffix(".css") for file in ("widget", *PARTS[name], name)]
+    sheets = [(HERE / file).with_suffix(".css") for file in ("widget", *PARTS.get(name, ()), name)]
     return "".join(sheet.read_text(encoding="utf-8") for sheet in sheets if sheet.exists())
 
 
 def module(name: str) -> str:
     """The JavaScript module of a widget, which imports nothing."""
-    return "\n".join((HERE / file).read_text(encoding="utf-8") for file in (*PARTS[name], f"{name}.js"))
+    return "\n".join((HERE / file).read_text(encoding="utf-8") for file in (*PARTS.get(name, ()), f"{name}.js"))
 
 
 def script(name: str) -> str:
@@ -105,7 +105,7 @@ def script(name: str) -> str:
 
 def catalogue(name: str, spoken: str) -> dict:
     """What a widget's module says, in this language, as `words.js` takes it."""
-    return language.table(language.file_of(spoken), *PARTS[name], f"{name}.js")
+    return language.table(language.file_of(spoken), *PARTS.get(name, ()), f"{name}.js")
 
 
 def catalogue_script(name: str, spoken: str) -> str:
