@@ -23,7 +23,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 export PYTHONUTF8 := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help course run lint check test proof trust lab exercises new-exercise launch grade gradescope prairielearn \
+.PHONY: help course run lint check test proof trust lab exercises new-exercise messages launch grade gradescope prairielearn \
     classroom bench weights outputs lock packages canary links issue pull-request wheelhouse image clean
 
 help:
@@ -75,6 +75,9 @@ exercises: $(READY) ## write answers into solutions/, and exercises/ from these,
 new-exercise: $(READY) ## begin an exercise: make new-exercise NAME=row_lengths LESSON=03_nearest_code
 	@$(if $(and $(NAME),$(LESSON)),,echo "Say which: make new-exercise NAME=row_lengths LESSON=03_nearest_code" >&2; exit 2)
 	@$(BIN)/python tools/new_exercise.py "$(NAME)" "$(LESSON)"
+
+messages: $(READY) ## bring every language's catalogues to what the sources say (LANGUAGE=fr begins one)
+	@$(BIN)/python tools/messages.py $(LANGUAGE)
 
 lab: $(READY) ## open JupyterLab at the list of lessons, in my/, your own copy of them
 	@$(BIN)/python tools/lab.py
