@@ -1,0 +1,58 @@
+"""Words in the reader's language: English, or the one that COURSE_LANG names, whose catalogues stand in locale/.
+
+A message is named by its English words, which stand wherever a catalogue has no others. The system's own locale is not
+asked, so that a notebook gives the same everywhere. Catalogues are read as translators write them, .po.
+"""
+
+import functools
+import os
+from gettext import GNUTranslations, NullTranslations
+from io import BytesIO
+from pathlib import Path
+
+from babel.messages import Catalog
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po
+
+FOLDER = Path(__file__).parent / "locale"  # LANGUAGE/LC_MESSAGES/course.po
+
+
+def language() -> str:
+    """'en', or what COURSE_LANG names. ValueError for a language without a catalogue."""
+    wanted = os.environ.get("COURSE_LANG") or "en"
+    there = sorted(file.parts[-3] for file in FOLDER.glob("*/LC_MESSAGES/course.po"))
+    if wanted not in ("en", *there):
+        raise ValueError(f"COURSE_LANG is {wanted!r}; wanted one of {', '.join(['en', *there])}")
+    return wanted
+
+
+@functools.cache
+def catalogue(file: Path) -> Catalog:
+    """What translators wrote into a .po."""
+    with file.open("rb") as content:
+        return read_po(content, locale=file.parts[-3])
+
+
+@functools.cache
+def translations(file: Path) -> NullTranslations:
+    """The same as the standard library takes it; fuzzy messages are left out. English where there is no such file."""
+    if not file.exists():
+        return NullTranslations()
+    compiled = BytesIO()
+    write_mo(compiled, catalogue(file))
+    compiled.seek(0)
+    return GNUTranslations(compiled)
+
+
+def file_of(language: str) -> Path:
+    return FOLDER / language / "LC_MESSAGES" / "course.po"
+
+
+def _(message: str) -> str:
+    """These words in the reader's language."""
+    return translations(file_of(language())).gettext(message)
+
+
+def ngettext(one: str, many: str, n: int) -> str:
+    """The words for a count of n in the reader's language."""
+    return translations(file_of(language())).ngettext(one, many, n)
