@@ -1,4 +1,4 @@
-"""Lessons in other languages: `make translations` brings catalogues and notebooks into step with the English lessons.
+"""Lessons in other languages: `make messages` brings catalogues and notebooks into step with the English lessons.
 
     python tools/translate.py
 
@@ -12,6 +12,7 @@ not translated is English there. A cell keeps its outputs while its code is the 
 """
 
 import ast
+import copy
 import functools
 import io
 import json
@@ -159,8 +160,9 @@ def _as_code(text: str, node: ast.Constant | ast.JoinedStr, is_docstring: bool) 
 
 def laid_out(notebook: str, path: Path) -> str:
     """The notebook as `ruff format` leaves it."""
-    command = [sys.executable, "-m", "ruff", "format", "--stdin-filename", str(path), "-"]
-    done = subprocess.run(command, input=notebook, capture_output=True, encoding="utf-8", cwd=PROJECT)
+    command = [sys.executable, "-m", "ruff", "format", "--config", str(PROJECT / "pyproject.toml")]
+    command += ["--stdin-filename", str(path), "-"]
+    done = subprocess.run(command, input=notebook, capture_output=True, encoding="utf-8")
     if done.returncode:
         raise SystemExit(f"{path} would be no Python any more: {done.stderr.strip()}")
     return done.stdout
@@ -175,7 +177,7 @@ def _translate(lesson: NotebookNode, tempting: dict, language: str, say: Callabl
                 prose(cell.source, here) if cell.cell_type == "markdown" else code(cell.source, here, language)
             )
         except (SyntaxError, ValueError) as error:
-            raise SystemExit(f"cell {cell.id}: {error}") from error
+            raise ValueError(f"cell {cell.id}: {error}") from error
     return {
         prediction: {say(name, prediction): say(sentence, prediction) for name, sentence in table.items()}
         for prediction, table in tempting.items()
@@ -185,8 +187,11 @@ def _translate(lesson: NotebookNode, tempting: dict, language: str, say: Callabl
 def read_catalogue(path: Path, language: str) -> Catalog:
     """The catalogue; SystemExit says what is wrong with it and where."""
     try:
-        with path.open("rb") as file:
-            catalogue = pofile.read_po(file, locale=language, domain=path.stem, abort_invalid=True)
+        text = path.read_text(encoding="utf-8")
+        for number, line in enumerate(text.splitlines(), 1):  # Babel takes a quote that is missing for there
+            if not re.fullmatch(r'#.*|\s*|(msg\w+(\[\d\])? )?"(\\.|[^"\\])*"', line):
+                raise ValueError(f"line {number}: {line}")
+        catalogue = pofile.read_po(io.StringIO(text), locale=language, domain=path.stem, abort_invalid=True)
     except (pofile.PoFileError, UnicodeError, ValueError) as error:
         raise SystemExit(f"{path} cannot be read as a gettext catalogue: {error}") from error
     catalogue.fuzzy = False  # this is the header's mark alone
@@ -212,15 +217,17 @@ def translation(path: Path, project: Path = PROJECT) -> tuple[Catalog, dict[Path
         template.add(words, locations=[(place, 0)])
         return words
 
-    _translate(nbformat.read(english, as_version=4), tempting, language, collect)
-    catalogue.update(template, update_creation_date=False)
-
     def say(words, place):
         message = catalogue.get(words)
         return words if waits(message) else message.string
 
     lesson = nbformat.read(english, as_version=4)
-    tempting = _translate(lesson, tempting, language, say)
+    try:
+        _translate(copy.deepcopy(lesson), tempting, language, collect)
+        catalogue.update(template, update_creation_date=False)
+        tempting = _translate(lesson, tempting, language, say)
+    except ValueError as error:
+        raise SystemExit(f"{path}, {error}") from error
     there = {file.stem for file in path.parent.glob("*.po")}
     _speaking(next(cell for cell in lesson.cells if cell.cell_type == "code"), language)
     for cell in lesson.cells:
@@ -266,7 +273,7 @@ def _keep_outputs(lesson: NotebookNode, old: NotebookNode) -> None:
 
 
 def _as_toml(tables: dict, source: Path) -> str:
-    lines = [f"# Generated from {source.as_posix()} by `make translations`."]
+    lines = [f"# Generated from {source.as_posix()} by `make messages`."]
     for name, table in tables.items():
         entries = [
             f"{json.dumps(q, ensure_ascii=False)} = {json.dumps(s, ensure_ascii=False)}" for q, s in table.items()
@@ -280,7 +287,7 @@ def main(project: Path = PROJECT) -> None:
         catalogue, done = translation(path, project)
         waiting = [message for message in catalogue if message.id and waits(message)]
         with files.replacing(path) as file:  # what is obsolete may still serve whoever translates what waits
-            pofile.write_po(file, catalogue, width=110, include_previous=True, ignore_obsolete=not waiting)
+            pofile.write_po(file, catalogue, width=110, ignore_obsolete=not waiting)
         for file, text in done.items():
             file.parent.mkdir(exist_ok=True)
             files.write(file, text)
