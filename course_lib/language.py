@@ -22,8 +22,19 @@ def language() -> str:
     wanted = os.environ.get("COURSE_LANG") or "en"
     there = sorted(file.parts[-3] for file in FOLDER.glob("*/LC_MESSAGES/course.po"))
     if wanted not in ("en", *there):
-        raise ValueError(f"COURSE_LANG is {wanted!r}; wanted one of {', '.join(['en', *there])}")
+        raise ValueError(f"the language is {wanted!r}; wanted one of {', '.join(['en', *there])}")
     return wanted
+
+
+def speak(wanted: str) -> None:
+    """From here on this language: a translated notebook's first cell says so. ValueError as above."""
+    before = os.environ.get("COURSE_LANG", "")
+    os.environ["COURSE_LANG"] = wanted
+    try:
+        language()
+    except ValueError:
+        os.environ["COURSE_LANG"] = before
+        raise
 
 
 @functools.cache
@@ -42,6 +53,29 @@ def translations(file: Path) -> NullTranslations:
     write_mo(compiled, catalogue(file))
     compiled.seek(0)
     return GNUTranslations(compiled)
+
+
+def table(file: Path, *scripts: str) -> dict:
+    """What these JavaScript files say, as words.js takes it: language, plural rule, message -> its form or forms.
+
+    {} where there is no such catalogue: a script speaks English by itself.
+    """
+    if not file.exists():
+        return {}
+    read = catalogue(file)
+    wanted = [
+        message
+        for message in read
+        if message.string and not message.fuzzy and any(Path(place).name in scripts for place, _ in message.locations)
+    ]
+    messages = {
+        message.id[0] if message.pluralizable else message.id: list(message.string)
+        if message.pluralizable
+        else message.string
+        for message in wanted
+        if message.id
+    }
+    return {"language": file.parts[-3], "plural": read.plural_expr, "messages": messages}
 
 
 def file_of(language: str) -> Path:

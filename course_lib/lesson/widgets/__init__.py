@@ -7,6 +7,8 @@ front end that anywidget asks for, `core` holds the arithmetic as pure functions
 - On a page, which may lie on a disk and so can neither import nor fetch, `script` gives the module as a classic
   script, and `host.js` shows it in every element that `element` gives.
 - Where neither runs, the still picture is there, with its text alternative.
+
+What a module says, it says through `t` and `tn` of `words.js`, in the language of the notebook or of the page.
 """
 
 import base64
@@ -20,10 +22,13 @@ import matplotlib.pyplot as plt
 import traitlets
 from PIL import Image
 
+from course_lib import language
+
 HERE = Path(__file__).parent
 PARTS = {
-    "grid": ("network.js", "pad.js"),
-    "sampler": ("network.js", "pad.js"),
+    "plane": ("words.js",),
+    "grid": ("words.js", "network.js", "pad.js"),
+    "sampler": ("words.js", "network.js", "pad.js"),
 }  # what stands in front of a module: it imports nothing
 MIME = "application/vnd.vq-course.widget+json"
 
@@ -37,11 +42,16 @@ class Widget(anywidget.AnyWidget):
     name = ""
     stored: tuple[str, ...] = ()
     weights = traitlets.Dict(help="name -> bytes of the safetensors file").tag(sync=True)
+    catalogue = traitlets.Dict(help="the reader's language, as words.js takes it").tag(sync=True)
 
     def __init_subclass__(cls, **options):
         super().__init_subclass__(**options)
         if "name" in vars(cls):  # traitlets makes a subclass of its own for every object
             cls._esm, cls._css = module(cls.name), styles(cls.name)
+
+    @traitlets.default("catalogue")
+    def _spoken(self) -> dict:
+        return catalogue(self.name, language.language())
 
     def still(self) -> tuple[plt.Figure, str]:
         """The picture that stands where no script runs, and its text alternative."""
@@ -49,7 +59,7 @@ class Widget(anywidget.AnyWidget):
 
     def state(self) -> dict:
         """Everything by which this widget differs from another of its class, as JSON."""
-        others = {*anywidget.AnyWidget.class_trait_names(), "weights"}
+        others = {*anywidget.AnyWidget.class_trait_names(), "weights", "catalogue"}
         names = [name for name in self.trait_names(sync=True) if name not in others and not name.startswith("_")]
         return {name: getattr(self, name) for name in sorted(names)}
 
@@ -76,13 +86,13 @@ class Widget(anywidget.AnyWidget):
 
 def styles(name: str) -> str:
     """The style sheet of a widget: what all share, what its parts bring along, and what is its own."""
-    sheets = [(HERE / file).with_suffix(".css") for file in ("widget", *PARTS.get(name, ()), name)]
+    sheets = [(HERE / file).with_suffix(".css") for file in ("widget", *PARTS[name], name)]
     return "".join(sheet.read_text(encoding="utf-8") for sheet in sheets if sheet.exists())
 
 
 def module(name: str) -> str:
     """The JavaScript module of a widget, which imports nothing."""
-    return "\n".join((HERE / file).read_text(encoding="utf-8") for file in (*PARTS.get(name, ()), f"{name}.js"))
+    return "\n".join((HERE / file).read_text(encoding="utf-8") for file in (*PARTS[name], f"{name}.js"))
 
 
 def script(name: str) -> str:
@@ -91,6 +101,16 @@ def script(name: str) -> str:
     if not marker:
         raise ValueError(f"{name}.js does not end with `export default {{ render, core }}`")
     return f"(() => {{\n{head}(window.vqWidgets ??= {{}}).{name} = {exported.strip().rstrip(';')};\n}})();\n"
+
+
+def catalogue(name: str, spoken: str) -> dict:
+    """What a widget's module says, in this language, as `words.js` takes it."""
+    return language.table(language.file_of(spoken), *PARTS[name], f"{name}.js")
+
+
+def catalogue_script(name: str, spoken: str) -> str:
+    """The same as a classic script for a page."""
+    return f"(window.vqCatalogues ??= {{}}).{name} = {json.dumps(catalogue(name, spoken), ensure_ascii=False)};\n"
 
 
 def weights_script(name: str, content: bytes) -> str:
@@ -115,14 +135,15 @@ def element(bundle: dict, png: str, alt: str) -> str:
 def page(*widgets: Widget, title: str = "Widgets", weights: dict[str, bytes] | None = None) -> str:
     """A document of its own with these widgets in it, for tests and for trying one out; it loads nothing."""
     names = list(dict.fromkeys(widget.name for widget in widgets))
-    scripts = [weights_script(*pair) for pair in (weights or {}).items()] + [script(name) for name in names]
+    scripts = [weights_script(*pair) for pair in (weights or {}).items()]
+    scripts += [catalogue_script(name, language.language()) + script(name) for name in names]
     bodies = []
     for widget in widgets:
         data, metadata = widget._repr_mimebundle_()
         bodies.append(element(data[MIME], data["image/png"], data["text/plain"]))
     newline = "\n"
     return f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>
+<html lang="{language.language()}"><head><meta charset="utf-8"><title>{escape(title)}</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <style>body {{ margin: 0 auto; max-width: 60rem; padding: 1rem; font-family: system-ui, sans-serif }}
 @media (prefers-color-scheme: dark) {{ body {{ background: #14181e; color: #ced6dd }} }}

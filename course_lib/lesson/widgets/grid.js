@@ -84,7 +84,7 @@ const core = {
 
 const toBytes = (base64) => Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
 const toText = (bytes) => btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(""));
-const number = (value, digits = 0) => value.toLocaleString("en-US", { maximumFractionDigits: digits });
+const number = (value, digits = 0) => value.toLocaleString(tongue.language, { maximumFractionDigits: digits });
 const sentence = (words) => words[0].toUpperCase() + words.slice(1);
 const same = (a, b) => a.length === b.length && a.every((value, i) => value === b[i]);
 
@@ -117,10 +117,10 @@ function codePalette({ K, colours, listing, nearTo, rests, draw, look, choose, c
   let selected = null;
   const title = element("span", { class: "vq-figure" });
   const order = element(
-    "select", { "aria-label": "Order of the codes", change: () => fill(0) },
-    element("option", { value: "alike" }, "look-alikes"),
+    "select", { "aria-label": t("Order of the codes"), change: () => fill(0) },
+    element("option", { value: "alike" }, t("look-alikes")),
     element("option", { value: "near", selected: many }),
-    element("option", { value: "number" }, "by number"),
+    element("option", { value: "number" }, t("by number")),
   );
   const [, nearest] = order.options;
   const about = element("p", { class: "vq-grid-about", "aria-live": "polite" });
@@ -128,13 +128,13 @@ function codePalette({ K, colours, listing, nearTo, rests, draw, look, choose, c
     type: "number", min: 0, max: K - 1, input: find, blur: () => seek(null), keydown: (event) => event.key === "Enter" && found() !== null && choose(found()),
   });
   const turn = (label, sign, to) => element("button", { type: "button", "aria-label": label, title: label, click: () => fill(to()) }, sign);
-  const [start, earlier] = [turn("First codes", "«", () => 0), turn("Earlier codes", "‹", () => page - 1)];
-  const [later, end] = [turn("Later codes", "›", () => page + 1), turn("Last codes", "»", () => K / size)];
+  const [start, earlier] = [turn(t("First codes"), "«", () => 0), turn(t("Earlier codes"), "‹", () => page - 1)];
+  const [later, end] = [turn(t("Later codes"), "›", () => page + 1), turn(t("Last codes"), "»", () => K / size)];
   const shown = element("span", { class: "vq-grid-shown" });
   const pages = element("span", { class: "vq-row vq-grid-pages", hidden: !many }, start, earlier, shown, later, end);
-  const close = element("button", { type: "button", class: "vq-grid-close", "aria-label": "Close the palette", click: closed }, "×");
+  const close = element("button", { type: "button", class: "vq-grid-close", "aria-label": t("Close the palette"), click: closed }, "×");
   const list = element("div", {
-    class: "vq-grid-list", role: "listbox", "aria-label": "Codes", keydown,
+    class: "vq-grid-list", role: "listbox", "aria-label": t("Codes"), keydown,
     // a tile that comes to lie under a resting mouse, as the page moves, is not looked at
     pointermove: (event) => event.pointerType === "mouse" && !rests() && seek(codeOf(event)),
     pointerleave: () => seek(null),
@@ -143,15 +143,15 @@ function codePalette({ K, colours, listing, nearTo, rests, draw, look, choose, c
     click: (event) => codeOf(event) !== null && choose(codeOf(event)),
   });
   const node = element(
-    "section", { class: "vq-grid-palette", "aria-label": "Palette of codes", hidden: true },
+    "section", { class: "vq-grid-palette", "aria-label": t("Palette of codes"), hidden: true },
     element("div", { class: "vq-row vq-grid-head" }, title, pages, close),
-    element("div", { class: "vq-row vq-grid-find" }, order, element("label", {}, element("span", {}, `Code number, 0 to ${K - 1}`), wanted)),
+    element("div", { class: "vq-row vq-grid-find" }, order, element("label", {}, element("span", {}, t("Code number, 0 to {last}", { last: K - 1 })), wanted)),
     about, list,
   );
   const explained = {
-    alike: () => "Codes that draw much the same lie side by side.",
-    near: () => `By distance in the codebook from code ${nearTo()}.`,
-    number: () => "In the order of the codebook.",
+    alike: () => t("Codes that draw much the same lie side by side."),
+    near: () => t("By distance in the codebook from code {code}.", { code: nearTo() }),
+    number: () => t("In the order of the codebook."),
   };
   let sought = null;
 
@@ -167,7 +167,7 @@ function codePalette({ K, colours, listing, nearTo, rests, draw, look, choose, c
   }
 
   function fill(to) {
-    nearest.textContent = `nearest to ${nearTo()}`;
+    nearest.textContent = t("nearest to {code}", { code: nearTo() });
     about.textContent = explained[order.value]();
     listed = listing(order.value);
     page = Math.min(Math.max(to, 0), Math.ceil(K / size) - 1);
@@ -177,11 +177,11 @@ function codePalette({ K, colours, listing, nearTo, rests, draw, look, choose, c
         const label = element("span", { class: "vq-grid-number" }, code);
         label.style.background = colours[code];
         label.style.color = core.inkOn(colours[code]);
-        return element("div", { role: "option", class: "vq-grid-waits", "data-code": code, "aria-label": `code ${code}`, tabindex: -1 }, element("canvas", { "aria-hidden": "true" }), label);
+        return element("div", { role: "option", class: "vq-grid-waits", "data-code": code, "aria-label": t("code {code}", { code }), tabindex: -1 }, element("canvas", { "aria-hidden": "true" }), label);
       }),
     );
     [list.scrollLeft, list.scrollTop] = [0, 0];
-    shown.textContent = `${page * size + 1}–${page * size + codes.length} of ${K}`;
+    shown.textContent = t("{first}–{last} of {all}", { first: page * size + 1, last: page * size + codes.length, all: K });
     const [before, after] = [page > 0, (page + 1) * size < K];
     enable([start, before, later], [earlier, before, later], [later, after, earlier], [end, after, earlier]);
     mark();
@@ -211,7 +211,7 @@ function codePalette({ K, colours, listing, nearTo, rests, draw, look, choose, c
     const code = found();
     const wrong = wanted.value !== "" || wanted.validity.badInput;
     wanted.setAttribute("aria-invalid", code === null && wrong);
-    about.textContent = code === null && wrong ? `There is no such code: they go from 0 to ${K - 1}.` : explained[order.value]();
+    about.textContent = code === null && wrong ? t("There is no such code: they go from 0 to {last}.", { last: K - 1 }) : explained[order.value]();
     if (code === null) return seek(null);
     fill(Math.floor(listed.indexOf(code) / size));
     const option = list.querySelector(`[data-code="${code}"]`);
@@ -276,21 +276,23 @@ function codePalette({ K, colours, listing, nearTo, rests, draw, look, choose, c
   };
 }
 
-const TOOLS = {
-  change: ["Change", "Change: click a place, and choose another code for it."],
-  pick: ["Pick", "Pick: click a place, and its code comes onto the brush."],
-  paint: ["Paint", "Paint: drag over the places that should hold the code on the brush."],
-  swap: ["Swap", "Swap: click two places, and they exchange their codes."],
-};
-const FIGURES = {
-  stored: "Each code is stored as its number, which takes log₂ K bits for K codes. The image itself has 8 bits for each pixel and colour.",
-  MSE: "Mean squared error: the squares of the differences between the pixels of the image and of the picture drawn from the codes, on average; pixels go from 0 to 1. Lower is closer.",
-  NMSE: "The MSE divided by the variance of the training images. Painting everything in their mean colour gives about 1.",
-  perplexity: "How many different codes the image uses, those that occur often counting for more: as many as would be used if all of them occurred equally often.",
-};
-const AT_RANDOM = "Codes drawn at random. Each one is good; the mess is that they do not fit together. Which codes go together is what a prior learns.";
+const TOOLS = () => ({
+  change: [t("Change"), t("Change: click a place, and choose another code for it.")],
+  pick: [t("Pick"), t("Pick: click a place, and its code comes onto the brush.")],
+  paint: [t("Paint"), t("Paint: drag over the places that should hold the code on the brush.")],
+  swap: [t("Swap"), t("Swap: click two places, and they exchange their codes.")],
+});
+const FIGURES = () => ({
+  stored: t("Each code is stored as its number, which takes log₂ K bits for K codes. The image itself has 8 bits for each pixel and colour."),
+  MSE: t("Mean squared error: the squares of the differences between the pixels of the image and of the picture drawn from the codes, on average; pixels go from 0 to 1. Lower is closer."),
+  NMSE: t("The MSE divided by the variance of the training images. Painting everything in their mean colour gives about 1."),
+  perplexity: t("How many different codes the image uses, those that occur often counting for more: as many as would be used if all of them occurred equally often."),
+});
+const AT_RANDOM = () => t("Codes drawn at random. Each one is good; the mess is that they do not fit together. Which codes go together is what a prior learns.");
 
 function render({ model, el }) {
+  speak(model.get("catalogue"));
+  const [instructions, meanings] = [TOOLS(), FIGURES()];
   const vqvae = core.vqvae(model.get("weights")[model.get("network")]);
   const [height, width, channels] = model.get("shape");
   const [rows, columns] = [height / vqvae.factor, width / vqvae.factor];
@@ -300,7 +302,7 @@ function render({ model, el }) {
   const stored = toBytes(model.get("images"));
   const images = labels.map((_, i) => stored.slice(i * area, (i + 1) * area));
   const asMap = (values) => core.map(height, width, channels, values);
-  const spot = (i) => `row ${Math.floor(i / columns) + 1}, column ${(i % columns) + 1}`;
+  const spot = (i) => t("row {row}, column {column}", { row: Math.floor(i / columns) + 1, column: (i % columns) + 1 });
 
   let base = toBytes(model.get("pixels")); // what is on the pad while there is no stroke
   let pixels = base; // what the model sees
@@ -321,39 +323,39 @@ function render({ model, el }) {
 
   // ---- the parts ----
   const words = element("span");
-  const say = element("p", { class: "vq-caption", "data-room": AT_RANDOM }, words); // as high as its longest words, always
+  const say = element("p", { class: "vq-caption", "data-room": AT_RANDOM() }, words); // as high as its longest words, always
   const live = element("div", { class: "vq-hidden", role: "status" });
   const [frameSeen, frameDrawn] = [0, 1].map(() => element("div", { class: "vq-grid-frame", hidden: true }));
   const pad = drawable
-    ? drawingPad({ height, width, hint: "Draw a digit here", changed: stroke, announce, starting: remember, undo: unstroke })
-    : { node: element("div", { class: "vq-pad" }), ground: element("canvas", { role: "img", "aria-label": "The image" }), strokes: () => [], clear() {}, restore() {}, empty() {} };
+    ? drawingPad({ height, width, hint: t("Draw a digit here"), changed: stroke, announce, starting: remember, undo: unstroke })
+    : { node: element("div", { class: "vq-pad" }), ground: element("canvas", { role: "img", "aria-label": t("The image") }), strokes: () => [], clear() {}, restore() {}, empty() {} };
   if (!drawable) pad.node.append(pad.ground, frameSeen);
-  const seen = element("canvas", { role: "img", "aria-label": "What the model sees" });
-  const clear = element("button", { type: "button", click: () => load(null) }, "Clear");
-  const withdraw = element("button", { type: "button", click: unstroke }, "Undo stroke");
+  const seen = element("canvas", { role: "img", "aria-label": t("What the model sees") });
+  const clear = element("button", { type: "button", click: () => load(null) }, t("Clear"));
+  const withdraw = element("button", { type: "button", click: unstroke }, t("Undo stroke"));
   const thumbs = images.map((image, i) => {
     const canvas = element("canvas", { "aria-hidden": "true" });
     paint(canvas, asMap(image));
-    return element("button", { type: "button", "aria-label": `Image: ${labels[i]}`, title: labels[i], click: () => load(image, labels[i]) }, canvas);
+    return element("button", { type: "button", "aria-label": t("Image: {label}", { label: labels[i] }), title: labels[i], click: () => load(image, labels[i]) }, canvas);
   });
 
   const cells = Array.from({ length: places }, (_, i) => element("div", { class: "vq-grid-cell", role: "gridcell", "data-place": i }));
   const board = element("div", {
-    class: "vq-grid-cells", role: "grid", "aria-label": `Codes, ${rows} rows of ${columns}`,
+    class: "vq-grid-cells", role: "grid", "aria-label": t("Codes, {rows} rows of {columns}", { rows, columns }),
     click: (event) => tool !== "paint" && placeOf(event) !== null && act(placeOf(event)),
     pointerdown: brushDown, pointermove: brushOver, pointerup: brushUp, pointercancel: brushUp,
     pointerleave: () => hover(null), keydown: boardKey, focusin: focusCell, focusout: () => later("view"),
   });
   for (let row = 0; row < rows; row++) board.append(element("div", { role: "row" }, ...cells.slice(row * columns, (row + 1) * columns)));
-  const tools = Object.entries(TOOLS).map(([name, [label, title]]) =>
+  const tools = Object.entries(instructions).map(([name, [label, title]]) =>
     element("button", { type: "button", title, "data-tool": name, click: () => take(name) }, label),
   );
   const held = element("span", { class: "vq-grid-held" }); // the code on the brush
   tools.find((button) => button.dataset.tool === "paint").append(" ", held);
-  const undo = element("button", { type: "button", title: "Ctrl+Z", click: () => travel(past, future, "Undone") }, "Undo");
-  const redo = element("button", { type: "button", title: "Ctrl+Y", click: () => travel(future, past, "Done again") }, "Redo");
-  const reset = element("button", { type: "button", title: "Back to the codes that the encoder gave", click: resetCodes }, "Reset");
-  const random = element("button", { type: "button", click: randomCodes, title: "Each place gets one of all codes by lot" }, "Random");
+  const undo = element("button", { type: "button", title: "Ctrl+Z", click: () => travel(past, future, t("Undone")) }, t("Undo"));
+  const redo = element("button", { type: "button", title: "Ctrl+Y", click: () => travel(future, past, t("Done again")) }, t("Redo"));
+  const reset = element("button", { type: "button", title: t("Back to the codes that the encoder gave"), click: resetCodes }, t("Reset"));
+  const random = element("button", { type: "button", click: randomCodes, title: t("Each place gets one of all codes by lot") }, t("Random"));
   const palette = codePalette({
     K, colours, closed: closePalette, choose, nearTo: () => reference, rests: () => resting,
     listing: (order) => (order === "near" ? core.nearestFirst(vqvae, reference) : order === "alike" ? model.get("order") : codesByNumber()),
@@ -369,16 +371,17 @@ function render({ model, el }) {
 
   const picture = element("canvas", { role: "img" });
   const heat = element("canvas", { "aria-hidden": "true" });
-  const heading = element("span", {}, "Drawn from the codes");
+  const heading = element("span", {}, t("Drawn from the codes"));
   const compare = element(
     "button", {
-      type: "button", class: "vq-grid-compare", title: "While it is held: the picture from the encoder’s own codes",
+      type: "button", class: "vq-grid-compare", title: t("While it is held: the picture from the encoder’s own codes"),
       pointerdown: (event) => event.button === 0 && hold(true), pointerup: () => hold(false), pointercancel: () => hold(false),
       pointerleave: () => hold(false), blur: () => hold(false), contextmenu: (event) => event.preventDefault(),
       keydown: (event) => (event.key === " " || event.key === "Enter") && hold(true), keyup: () => hold(false),
-    }, "Hold to compare",
+    }, t("Hold to compare"),
   );
-  const figures = Object.fromEntries(["stored", "MSE", "NMSE", "perplexity", "changed"].map((name) => [name, element("dd")]));
+  const names = { stored: t("stored"), MSE: "MSE", NMSE: "NMSE", perplexity: t("perplexity"), changed: t("changed") };
+  const figures = Object.fromEntries(Object.keys(names).map((name) => [name, element("dd")]));
   const panel = (name, title, ...children) =>
     element("section", { class: `vq-grid-${name}`, "aria-label": title.textContent ?? title }, element("div", { class: "vq-grid-title" }, title), ...children);
   const row = (...children) => element("div", { class: "vq-row" }, ...children);
@@ -391,23 +394,23 @@ function render({ model, el }) {
     element(
       "div", { class: "vq-grid-panels" },
       panel(
-        "image", drawable ? "Draw or take a digit" : "Take an image", pad.node,
+        "image", drawable ? t("Draw or take a digit") : t("Take an image"), pad.node,
         ...(drawable ? [row(clear, withdraw)] : []),
-        element("div", { class: "vq-grid-strip", role: "group", "aria-label": "Images to take" }, ...thumbs),
+        element("div", { class: "vq-grid-strip", role: "group", "aria-label": t("Images to take") }, ...thumbs),
         ...(drawable
-          ? [element("div", { class: "vq-grid-seen" }, element("div", {}, seen, frameSeen), "What the model sees: scaled, centred as in MNIST")]
+          ? [element("div", { class: "vq-grid-seen" }, element("div", {}, seen, frameSeen), t("What the model sees: scaled, centred as in MNIST"))]
           : []),
       ),
-      panel("codes", `Its ${places} codes`, board, row(...tools), row(undo, redo, reset, random), legend()),
+      panel("codes", tn("Its {n} code", "Its {n} codes", places), board, row(...tools), row(undo, redo, reset, random), legend()),
       panel(
         "drawn", heading, element("div", { class: "vq-grid-picture" }, picture, heat, frameDrawn), compare,
-        element("dl", {}, ...Object.entries(figures).map(([name, node]) => element("div", { title: FIGURES[name] ?? "Places that hold another code than the encoder gave" }, element("dt", {}, name), node))),
+        element("dl", {}, ...Object.entries(figures).map(([name, node]) => element("div", { title: meanings[name] ?? t("Places that hold another code than the encoder gave") }, element("dt", {}, names[name]), node))),
       ),
     ),
     palette.node,
     element(
-      "details", { class: "vq-grid-meaning" }, element("summary", {}, "What the numbers mean"),
-      ...Object.entries(FIGURES).map(([name, meaning]) => element("p", {}, element("b", {}, name), ` ${meaning}`)),
+      "details", { class: "vq-grid-meaning" }, element("summary", {}, t("What the numbers mean")),
+      ...Object.entries(meanings).map(([name, meaning]) => element("p", {}, element("b", {}, names[name]), ` ${meaning}`)),
     ),
   );
   for (const [name, value] of Object.entries({ "--columns": columns, "--rows": rows, "--ratio": `${width} / ${height}` })) root.style.setProperty(name, value);
@@ -419,12 +422,13 @@ function render({ model, el }) {
 
   /** What the colours of the codes say. */
   function legend() {
+    const sides = { top: t("top"), right: t("right"), bottom: t("bottom"), left: t("left"), "all over": t("all over") };
     const swatches = Object.entries(model.get("hues") ?? {}).map(([side, colour]) => {
       const swatch = element("i");
       swatch.style.background = colour;
-      return element("span", {}, swatch, side);
+      return element("span", {}, swatch, sides[side]);
     });
-    const said = drawable ? (swatches.length ? "Colour: where the ink of a code lies. Dark: no ink." : "") : "Colour: what the code paints, on average.";
+    const said = drawable ? (swatches.length ? t("Colour: where the ink of a code lies. Dark: no ink.") : "") : t("Colour: what the code paints, on average.");
     return element("p", { class: "vq-grid-hues" }, said, ...swatches);
   }
 
@@ -474,7 +478,7 @@ function render({ model, el }) {
         cell.style.color = core.inkOn(colours[code]);
       }
       cell.classList.toggle("vq-grid-changed", codes[i] !== encoded[i]);
-      cell.setAttribute("aria-label", `${spot(i)}, code ${codes[i]}${codes[i] === encoded[i] ? "" : `, was ${encoded[i]}`}`);
+      cell.setAttribute("aria-label", codes[i] === encoded[i] ? t("{spot}, code {code}", { spot: spot(i), code: codes[i] }) : t("{spot}, code {code}, was {before}", { spot: spot(i), code: codes[i], before: encoded[i] }));
     });
     const error = core.meanSquare(drawn.values, core.input(pixels, height, width, channels).values);
     const bits = places * Math.log2(K);
@@ -482,14 +486,14 @@ function render({ model, el }) {
     const perplexity = core.perplexity(codes);
     const nmse = error / model.get("variance");
     const blank = drawable && !pad.strokes().length && !base; // nothing to be near to
-    figures.stored.textContent = `${number(bits, 1)} bits (8-bit pixels: ${number(8 * area)})`;
-    figures.MSE.textContent = blank ? "–" : error.toFixed(4);
-    figures.NMSE.textContent = blank ? "–" : nmse.toFixed(3);
-    figures.perplexity.textContent = `${perplexity.toFixed(1)} of up to ${Math.min(K, places)}`;
-    figures.changed.textContent = changed ? `${changed} of ${places} places` : "nothing yet";
-    heading.textContent = comparing ? "From the encoder’s codes" : "Drawn from the codes";
+    figures.stored.textContent = t("{bits} bits (8-bit pixels: {pixels})", { bits: number(bits, 1), pixels: number(8 * area) });
+    figures.MSE.textContent = blank ? "–" : decimal(error, 4);
+    figures.NMSE.textContent = blank ? "–" : decimal(nmse, 3);
+    figures.perplexity.textContent = t("{perplexity} of up to {most}", { perplexity: decimal(perplexity, 1), most: Math.min(K, places) });
+    figures.changed.textContent = changed ? tn("{changed} of {n} place", "{changed} of {n} places", places, { changed }) : t("nothing yet");
+    heading.textContent = comparing ? t("From the encoder’s codes") : t("Drawn from the codes");
     Object.assign(root.dataset, { codes: codes.join(","), error: error.toFixed(6), nmse: nmse.toFixed(6), bits: Number(bits.toFixed(1)), perplexity: perplexity.toFixed(3), changed });
-    picture.setAttribute("aria-label", `What the decoder draws from the ${places} codes, ${changed} of them changed by hand`);
+    picture.setAttribute("aria-label", t("What the decoder draws from the {places} codes, {changed} of them changed by hand", { places, changed }));
     enable([undo, past.length, redo], [redo, future.length, undo], [reset, changed, undo], [compare, changed, cells[place]]);
     heated = null;
   }
@@ -519,7 +523,7 @@ function render({ model, el }) {
     const wanted = at !== null && preview === null && !comparing && !(fresh && at === place);
     heat.hidden = !wanted;
     if (wanted && heated !== at) warm(at);
-    words.textContent = hovered !== null && tool === "change" ? `${sentence(spot(at))}, code ${codes[at]}. Orange: the pixels that move when this code is another one.` : guide;
+    words.textContent = hovered !== null && tool === "change" ? t("{Spot}, code {code}. Orange: the pixels that move when this code is another one.", { Spot: sentence(spot(at)), code: codes[at] }) : guide;
   }
 
   /** Tries a few quite different codes here, and keeps by how much each pixel moves on average. */
@@ -569,9 +573,9 @@ function render({ model, el }) {
 
   function stroke(underway) {
     drawing ||= requestAnimationFrame(settle);
-    if (underway) return tell("The codes follow the pen.");
+    if (underway) return tell(t("The codes follow the pen."));
     closePalette();
-    tell(pad.strokes().length ? `Your drawing as ${codesAndBits()}. Click one of the codes and choose another.` : "Draw a digit, or take one.", true);
+    tell(pad.strokes().length ? t("Your drawing as {codes}. Click one of the codes and choose another.", { codes: codesAndBits() }) : t("Draw a digit, or take one."), true);
     requestAnimationFrame(() => send());
   }
 
@@ -581,11 +585,11 @@ function render({ model, el }) {
     base = image;
     closePalette();
     see();
-    tell(image ? `${sentence(label)} as ${codesAndBits()}. Click one of the codes and choose another.` : "Draw a digit with mouse or finger, or take one of the images.", true);
+    tell(image ? t("{Image} as {codes}. Click one of the codes and choose another.", { Image: sentence(label), codes: codesAndBits() }) : t("Draw a digit with mouse or finger, or take one of the images."), true);
     send();
   }
 
-  const codesAndBits = () => `${places} codes of ${number(Math.log2(K), 1)} bits`;
+  const codesAndBits = () => tn("{n} code of {bits} bits", "{n} codes of {bits} bits", places, { bits: number(Math.log2(K), 1) });
 
   // ---- the codes ----
   /** The image, its codes, and what was changed in them: what undo brings back. */
@@ -621,7 +625,7 @@ function render({ model, el }) {
     const back = from.pop();
     const count = back.codes.filter((code, i) => code !== codes[i]).length;
     if (same(back.pixels, pixels) && back.strokes.length === pad.strokes().length)
-      return set(back.codes, `${message}: ${count} ${count === 1 ? "place" : "places"}.`);
+      return set(back.codes, `${message}: ${tn("{n} place", "{n} places", count)}.`);
     cancelAnimationFrame(drawing);
     drawing = 0;
     closePalette();
@@ -629,7 +633,7 @@ function render({ model, el }) {
     first = null;
     pad.restore(back.strokes);
     later("image");
-    set(back.codes, `${message}: the image and its codes.`);
+    set(back.codes, `${message}: ${t("the image and its codes")}.`);
   }
 
   /** Travels until the drawing is another one. */
@@ -639,23 +643,23 @@ function render({ model, el }) {
   }
 
   function unstroke() {
-    if (pad.strokes().length) travelByStroke(past, future, "Undone");
+    if (pad.strokes().length) travelByStroke(past, future, t("Undone"));
   }
 
   /** Shows the picture of the encoder's own codes while it is held. */
   function hold(is) {
     if (comparing === is) return;
     comparing = is;
-    announce(is ? "The picture from the encoder’s own codes." : "The picture from the codes as they are now.");
+    announce(is ? t("The picture from the encoder’s own codes.") : t("The picture from the codes as they are now."));
     later("codes");
   }
 
   function resetCodes() {
-    change(encoded.slice(), "The encoder’s own codes again.");
+    change(encoded.slice(), t("The encoder’s own codes again."));
   }
 
   function randomCodes() {
-    change(Int32Array.from({ length: places }, () => Math.floor(Math.random() * K)), AT_RANDOM);
+    change(Int32Array.from({ length: places }, () => Math.floor(Math.random() * K)), AT_RANDOM());
   }
 
   function choose(code) {
@@ -663,12 +667,12 @@ function render({ model, el }) {
     preview = null;
     if (tool === "paint") {
       palette.hold(code, heldWhere());
-      tell(`Drag over the places that should hold code ${code}.`, true);
+      tell(t("Drag over the places that should hold code {code}.", { code }), true);
       return later("view");
     }
-    if (codes[place] === code) return tell(`${sentence(spot(place))} holds code ${code} already.`, true);
+    if (codes[place] === code) return tell(t("{Spot} holds code {code} already.", { Spot: sentence(spot(place)), code }), true);
     const before = codes[place];
-    change(core.withCode(codes, place, code), `${sentence(spot(place))}: code ${code} in place of ${before}. Look at the picture; undo takes it back.`);
+    change(core.withCode(codes, place, code), t("{Spot}: code {code} in place of {before}. Look at the picture; undo takes it back.", { Spot: sentence(spot(place)), code, before }));
   }
 
   /** A click on a place, or Enter. */
@@ -679,7 +683,7 @@ function render({ model, el }) {
       brush = codes[at];
       take("paint");
     } else if (tool === "paint" && brush !== null) {
-      change(core.withCode(codes, at, brush), `${sentence(spot(at))}: code ${brush}.`);
+      change(core.withCode(codes, at, brush), t("{Spot}: code {code}.", { Spot: sentence(spot(at)), code: brush }));
     } else if (tool === "swap") {
       swap(at);
     } else openPalette();
@@ -689,10 +693,10 @@ function render({ model, el }) {
   function swap(at) {
     if (first === null || first === at) {
       first = first === at ? null : at;
-      return tell(first === null ? TOOLS.swap[1] : `${sentence(spot(at))}. And the other place?`, true);
+      return tell(first === null ? instructions.swap[1] : t("{Spot}. And the other place?", { Spot: sentence(spot(at)) }), true);
     }
     const next = core.withCode(core.withCode(codes, at, codes[first]), first, codes[at]);
-    change(next, `${sentence(spot(first))} and ${spot(at)} have exchanged codes ${codes[first]} and ${codes[at]}.`);
+    change(next, t("{Spot} and {spot} have exchanged codes {a} and {b}.", { Spot: sentence(spot(first)), spot: spot(at), a: codes[first], b: codes[at] }));
     first = null;
   }
 
@@ -701,16 +705,16 @@ function render({ model, el }) {
     [tool, first] = [name, null];
     closePalette();
     if (name === "paint" && brush === null) return openPalette();
-    tell(name === "paint" ? `Paint: drag over the places that should hold code ${brush}. For another code, press Paint again.` : TOOLS[name][1], true);
+    tell(name === "paint" ? t("Paint: drag over the places that should hold code {code}. For another code, press Paint again.", { code: brush }) : instructions[name][1], true);
     later("view");
   }
 
-  const heldWhere = () => (tool === "paint" ? `On the brush${brush === null ? "" : `, now ${brush}`}:` : `${sentence(spot(place))}, now ${codes[place]}:`);
+  const heldWhere = () => (tool !== "paint" ? t("{Spot}, now {code}:", { Spot: sentence(spot(place)), code: codes[place] }) : brush === null ? t("On the brush:") : t("On the brush, now {code}:", { code: brush }));
 
   function openPalette() {
     reference = tool === "paint" ? brush ?? codes[place] : codes[place];
     palette.open(heldWhere(), tool === "paint" ? brush : reference);
-    tell(tool === "paint" ? "Paint: choose the code for the brush, then drag over the places that should hold it." : "Each tile is what the picture would look like around this place. Choose one.");
+    tell(tool === "paint" ? t("Paint: choose the code for the brush, then drag over the places that should hold it.") : t("Each tile is what the picture would look like around this place. Choose one."));
     reveal();
     later("view");
   }
@@ -771,7 +775,7 @@ function render({ model, el }) {
     const count = painted.filter((code, i) => code !== start[i]).length;
     if (!count) return;
     codes = start;
-    change(painted, `${count} ${count === 1 ? "place holds" : "places hold"} code ${brush} now.`);
+    change(painted, tn("{n} place holds code {code} now.", "{n} places hold code {code} now.", count, { code: brush }));
   }
 
   function hover(at) {
@@ -803,10 +807,10 @@ function render({ model, el }) {
       if (palette.isOpen()) palette.enter();
     } else if ((event.ctrlKey || event.metaKey) && event.key === "c") {
       brush = codes[place];
-      tell(`Code ${brush} is on the brush.`, true);
+      tell(t("Code {code} is on the brush.", { code: brush }), true);
     } else if ((event.ctrlKey || event.metaKey) && event.key === "v") {
-      if (brush === null) tell("Copy a code first, with Ctrl+C.", true);
-      else change(core.withCode(codes, place, brush), `${sentence(spot(place))}: code ${brush}.`);
+      if (brush === null) tell(t("Copy a code first, with Ctrl+C."), true);
+      else change(core.withCode(codes, place, brush), t("{Spot}: code {code}.", { Spot: sentence(spot(place)), code: brush }));
     } else if (!type(event)) return;
     event.preventDefault();
   }
@@ -821,12 +825,12 @@ function render({ model, el }) {
     const done = () => {
       typed = "";
       if (code < K) choose(code);
-      else tell(`There is no code ${code}: they go from 0 to ${K - 1}.`, true);
+      else tell(t("There is no code {code}: they go from 0 to {last}.", { code, last: K - 1 }), true);
     };
     if (10 * code >= K) done();
     else {
       timer = setTimeout(done, 800);
-      tell(`Code ${typed} …`);
+      tell(t("Code {typed} …", { typed }));
     }
     return true;
   }
@@ -840,9 +844,9 @@ function render({ model, el }) {
       else return;
     } else if (command && event.key === "z" && !event.shiftKey) {
       if (onPad && pad.strokes().length) unstroke();
-      else travel(past, future, "Undone");
+      else travel(past, future, t("Undone"));
     } else if (command && (event.key === "y" || (event.key.toLowerCase() === "z" && event.shiftKey))) {
-      (onPad ? travelByStroke : travel)(future, past, "Done again");
+      (onPad ? travelByStroke : travel)(future, past, t("Done again"));
     } else return;
     event.preventDefault();
   }
@@ -882,12 +886,12 @@ function render({ model, el }) {
     } else codes = next;
     closePalette();
     later("codes");
-    tell("Set in Python.", true);
+    tell(t("Set in Python."), true);
   }
 
   model.on("change:pixels", receive);
   model.on("change:codes", receive);
-  tell(drawable ? `A digit as ${codesAndBits()}. Draw your own, then click one of its codes and choose another.` : `A photograph as ${codesAndBits()}. Click one of the codes and choose another.`);
+  tell(drawable ? t("A digit as {codes}. Draw your own, then click one of its codes and choose another.", { codes: codesAndBits() }) : t("A photograph as {codes}. Click one of the codes and choose another.", { codes: codesAndBits() }));
   el.append(root);
   return () => {
     cancelAnimationFrame(request);

@@ -35,6 +35,7 @@
     if (!widget || stored.some((name) => !window.vqWeights?.[name])) return; // the still picture stays
     const values = JSON.parse(host.querySelector("script").textContent);
     values.weights = Object.fromEntries(stored.map((name) => [name, bytesOf(window.vqWeights[name])]));
+    values.catalogue = window.vqCatalogues?.[host.dataset.host];
     const el = document.createElement("div");
     try {
       widget.render({ model: modelOf(values), el });

@@ -81,8 +81,8 @@ function drawingPad({ height, width, hint, changed, announce, starting = () => {
   const node = element(
     "div",
     {
-      class: "vq-pad", tabindex: 0, role: "application", "aria-roledescription": "drawing pad",
-      "aria-label": "Drawing pad. The arrow keys move the pen. Space draws a line to it, Enter lifts it, Backspace takes the last stroke away.",
+      class: "vq-pad", tabindex: 0, role: "application", "aria-roledescription": t("drawing pad"),
+      "aria-label": t("Drawing pad. The arrow keys move the pen. Space draws a line to it, Enter lifts it, Backspace takes the last stroke away."),
       pointerdown, pointermove, pointerup: lift, pointercancel: lift, blur: lift, keydown,
     },
     ground, svg, invitation,
@@ -121,7 +121,7 @@ function drawingPad({ height, width, hint, changed, announce, starting = () => {
 
   function keydown(event) {
     const arrow = ARROWS[event.key];
-    const spot = () => `column ${Math.round(cursor[0] / step)}, row ${Math.round(cursor[1] / step)} of 14`;
+    const spot = () => t("column {column}, row {row} of 14", { column: Math.round(cursor[0] / step), row: Math.round(cursor[1] / step) });
     if (arrow) {
       cursor = cursor.map((value, axis) => Math.min([width, height][axis], Math.max(0, value + step * arrow[axis])));
       announce(spot());
@@ -129,7 +129,7 @@ function drawingPad({ height, width, hint, changed, announce, starting = () => {
       if (writing) strokes.at(-1).push(cursor);
       else begin(cursor);
       update(true);
-      announce(strokes.at(-1).length > 1 ? `line to ${spot()}` : `pen down at ${spot()}`);
+      announce(strokes.at(-1).length > 1 ? t("line to {spot}", { spot: spot() }) : t("pen down at {spot}", { spot: spot() }));
     } else if (event.key === "Enter" || event.key === "Escape") lift();
     else if (event.key === "Backspace" || event.key === "Delete") (undo ?? withdraw)();
     else return;

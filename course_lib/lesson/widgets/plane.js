@@ -262,7 +262,7 @@ function cut(polygon, a, b, limit) {
 // A scene: what is moved (latents, codes, averages, step) and the settings, named as the traits of plane.py. Scenes are
 // never written to, only replaced, so that the past can be kept as it was.
 
-const METHODS = { kmeans: "k-means", ema: "EMA", gradient: "Gradient" };
+const METHODS = ["kmeans", "ema", "gradient"];
 const NUMBERS = ["points", "seed", "codebook_size", "decay", "eps", "learning_rate", "commitment_weight", "batch_size", "threshold"]; // prettier-ignore
 const SWITCHES = ["codes_move", "encoder_moves", "auto_restart"];
 const SETTINGS = ["data", "start", "method", ...NUMBERS, ...SWITCHES, "target", "show"];
@@ -375,7 +375,7 @@ function decoded(text, first) {
   const step = Number(fields.step ?? 0);
   const K = settings.codebook_size;
   const N = settings.points;
-  const known = (settings.data in SHAPES || ["given", "own"].includes(settings.data)) && settings.method in METHODS;
+  const known = (settings.data in SHAPES || ["given", "own"].includes(settings.data)) && METHODS.includes(settings.method);
   const finite = [...codebook, ...sizes, ...own, ...moved, ...settings.target, step, ...NUMBERS.map((name) => settings[name])].every(Number.isFinite);
   if (!known || !finite || !(N <= MOST_LATENTS) || codebook.length !== 2 * K || (sizes.length && sizes.length !== K)) return null;
   let homes = first.homes;
@@ -482,11 +482,11 @@ const core = {
 const CODE_COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#F0E442", "#C8102E", "#99DDFF", "#882255"]; // as plots.py has them
 const SHADES = [0, 0.45, -0.4, 0.22, -0.22, 0.65, -0.58, 0.33]; // of each further eight codes: towards white, or black
 const ARROWS = {
-  decoder: { light: "#c24e00", dark: "#ff9a62", text: "the decoder's push, felt at q" },
-  straight_through: { light: "#c24e00", dark: "#ff9a62", text: "straight through: the same arrow at x" },
-  rotation: { light: "#8f2d76", dark: "#f0a3d4", text: "rotation trick: turned with the angle from q to x" },
-  codebook: { light: "#00507d", dark: "#7cc4f5", text: "codebook loss: moves the code" },
-  commitment: { light: "#00694d", dark: "#4fc9a0", text: "commitment loss: moves the latent" },
+  decoder: { light: "#c24e00", dark: "#ff9a62", text: () => t("the decoder's push, felt at q") },
+  straight_through: { light: "#c24e00", dark: "#ff9a62", text: () => t("straight through: the same arrow at x") },
+  rotation: { light: "#8f2d76", dark: "#f0a3d4", text: () => t("rotation trick: turned with the angle from q to x") },
+  codebook: { light: "#00507d", dark: "#7cc4f5", text: () => t("codebook loss: moves the code") },
+  commitment: { light: "#00694d", dark: "#4fc9a0", text: () => t("commitment loss: moves the latent") },
 };
 const FEW = 12; // so few latents all carry their arrows; of more, only the selected one
 
@@ -792,7 +792,7 @@ function drawCodes(context, view, look, codebook, dead, selected, hovered) {
     context.fillStyle = dead[k] ? look.quiet : look.codes[k].text;
     context.fillText(k, a, b + 0.5);
     const together = sharing.get(spot(k));
-    if (together > 1) drawBadge(context, look, `${together} codes`, a + half - 2, b + half + 6);
+    if (together > 1) drawBadge(context, look, tn("{n} code", "{n} codes", together), a + half - 2, b + half + 6);
   }
 }
 
@@ -922,15 +922,17 @@ function drawBars(canvas, look, { counts }, dead, sizes) {
 // Words
 
 const short = (value, digits = 3) => (!Number.isFinite(value) ? "–" : Math.abs(value) < 1e4 ? value.toFixed(digits) : value.toExponential(1).replace("e+", "e"));
-const howMany = (count) => `${count} ${count === 1 ? "latent" : "latents"}`;
+const howMany = (count) => tn("{n} latent", "{n} latents", count);
+const capital = (text) => text[0].toUpperCase() + text.slice(1);
 const halfLife = (decay) => (decay > 0 ? Math.log(0.5) / Math.log(decay) : 0);
 
-function compared(name, before, after, digits = 3) {
-  if (short(before, digits) === short(after, digits)) return `${name} stays at ${short(after, digits)}`;
-  return `${name} ${after < before ? "fell" : "rose"} from ${short(before, digits)} to ${short(after, digits)}`;
+function compared(before, after) {
+  const values = { before: short(before), after: short(after) };
+  if (values.before === values.after) return t("the distortion stays at {after}", values);
+  return after < before ? t("the distortion fell from {before} to {after}", values) : t("the distortion rose from {before} to {after}", values);
 }
 
-const listed = (items) => items.join(", ").replace(/, (?=[^,]*$)/, " and ");
+const listed = (items) => items.join(", ").replace(/, (?=[^,]*$)/, t(" and "));
 
 /** All codes that lie exactly where code k lies, k among them. */
 const codesAt = (codebook, k) =>
@@ -953,62 +955,75 @@ function captionFor(event, before, after, { settings, step, codebook, trail }, c
     const same = codesAt(codebook, event.index);
     if (same.length > 1) {
       const others = listed(same.slice(1));
-      return `Codes ${listed(same)} lie in one place: the lowest index, ${same[0]}, takes all ${howMany(after.counts[same[0]])}, and ${others} ${same.length > 2 ? "are" : "is"} left with none.`;
+      return tn(
+        "Codes {codes} lie in one place: the lowest index, {first}, takes all {latents}, and {others} is left with none.",
+        "Codes {codes} lie in one place: the lowest index, {first}, takes all {latents}, and {others} are left with none.",
+        same.length - 1, { codes: listed(same), first: same[0], latents: howMany(after.counts[same[0]]), others },
+      ); // prettier-ignore
     }
-    const owns = `Code ${event.index} now owns ${howMany(count)}.`;
-    if (!controls.includes("figures")) return `${owns} ${!count ? "Nobody is nearer to it than to another code. Bring it back." : event.times > 3 ? "" : "Take it to a place where nobody chooses it."}`;
-    const rest = before.distortion < after.distortion && stepping ? " Press Step and see where it goes." : "";
-    return `${owns} ${compared("The distortion", before.distortion, after.distortion)}.${rest}`;
+    const owns = t("Code {code} now owns {latents}.", { code: event.index, latents: howMany(count) });
+    if (!controls.includes("figures")) return `${owns} ${!count ? t("Nobody is nearer to it than to another code. Bring it back.") : event.times > 3 ? "" : t("Take it to a place where nobody chooses it.")}`;
+    const rest = before.distortion < after.distortion && stepping ? t(" Press Step and see where it goes.") : "";
+    return `${owns} ${capital(compared(before.distortion, after.distortion))}.${rest}`;
   }
   if (event.kind === "latent") {
     const is = after.codes[event.index];
-    if (event.way.length < 2) return `Latent ${event.index} moved, and the decoder noticed nothing: it still gets code ${is}. Take it over a border.`;
-    return `Latent ${event.index} crossed ${event.way.length > 2 ? `${event.way.length - 1} borders` : "a border"}, and what the decoder gets jumped from code ${event.way.join(" to code ")}. Between borders, nothing happens.`;
+    if (event.way.length < 2) return t("Latent {latent} moved, and the decoder noticed nothing: it still gets code {code}. Take it over a border.", { latent: event.index, code: is });
+    return tn(
+      "Latent {latent} crossed a border, and what the decoder gets jumped from code {way}. Between borders, nothing happens.",
+      "Latent {latent} crossed {n} borders, and what the decoder gets jumped from code {way}. Between borders, nothing happens.",
+      event.way.length - 1, { latent: event.index, way: event.way.join(t(" to code ")) },
+    ); // prettier-ignore
   }
-  if (event.kind === "target") return "The star is where the decoder would like q to be. Its push starts at q, and x gets the very same arrow.";
-  if (event.kind === "restart") return event.count ? `${event.count} ${event.count === 1 ? "code" : "codes"} went to random latents, with a count of 1. Step on: do they find work?` : "No code is below the threshold, so nothing was restarted.";
+  if (event.kind === "target") return t("The star is where the decoder would like q to be. Its push starts at q, and x gets the very same arrow.");
+  if (event.kind === "restart") return event.count ? tn("{n} code went to a random latent, with a count of 1. Step on: does it find work?", "{n} codes went to random latents, with a count of 1. Step on: do they find work?", event.count) : t("No code is below the threshold, so nothing was restarted.");
   if (event.kind === "step") {
-    const fall = compared("the distortion", before.distortion, after.distortion);
-    if (event.overshot) return "The learning rate is too large: each step overshoots, and lands farther away than it began. Start again with a smaller one.";
-    if (event.away) {
-      const who = after.codes.length === 1 ? "The latent has" : event.away === 1 ? "One latent has" : `${event.away} latents have`;
-      return `${who} left the picture: the push goes on, and nothing holds ${event.away === 1 ? "it" : "them"} back.`;
-    }
+    const fall = compared(before.distortion, after.distortion);
+    if (event.overshot) return t("The learning rate is too large: each step overshoots, and lands farther away than it began. Start again with a smaller one.");
+    if (event.away && after.codes.length === 1) return t("The latent has left the picture: the push goes on, and nothing holds it back.");
+    if (event.away)
+      return tn(
+        "One latent has left the picture: the push goes on, and nothing holds it back.",
+        "{n} latents have left the picture: the push goes on, and nothing holds them back.", event.away,
+      ); // prettier-ignore
     if (event.still && settings.method === "gradient")
-      return settings.encoder_moves || settings.codes_move ? "Nothing moves any more: nobody is pushed. Where in its cell a latent lies is all the same to the decoder." : "Nothing moves: switch on “codes move” or “encoder moves”.";
-    if (event.still) return `Nothing moves any more: each code in use is the mean of its latents. Is it the best there is? Drag a code elsewhere and step again.`;
+      return settings.encoder_moves || settings.codes_move ? t("Nothing moves any more: nobody is pushed. Where in its cell a latent lies is all the same to the decoder.") : t("Nothing moves: switch on “codes move” or “encoder moves”.");
+    if (event.still) return t("Nothing moves any more: each code in use is the mean of its latents. Is it the best there is? Drag a code elsewhere and step again.");
     if (!(settings.method === "gradient" && settings.encoder_moves) && rested(codebook, trail))
-      return `The codes have come to rest: none has moved by more than 0.02 in the last 20 steps. ${dead && controls.includes("dead") ? "What would you do with the grey ones?" : "Drag one elsewhere and step on: does it come back?"}`;
-    if (settings.method === "kmeans") return `Each code went to the mean of its latents; ${fall}. It can never rise in such a step.`;
+      return `${t("The codes have come to rest: none has moved by more than 0.02 in the last 20 steps.")} ${dead && controls.includes("dead") ? t("What would you do with the grey ones?") : t("Drag one elsewhere and step on: does it come back?")}`;
+    if (settings.method === "kmeans") return t("Each code went to the mean of its latents; {fall}. It can never rise in such a step.", { fall });
     if (settings.method === "ema") {
-      const tail = dead ? ` ${dead === 1 ? "One code is" : `${dead} codes are`} below the threshold: ${controls.includes("dead") ? "restart, or wait and see." : "nobody has chosen them for a while."}` : "";
-      return `Counts and sums kept ${rounded(100 * settings.decay, 2)}% of their past; ${fall}.${tail}`;
+      const told = t("Counts and sums kept {share}% of their past; {fall}.", { share: rounded(100 * settings.decay, 2), fall });
+      if (!dead) return told;
+      return `${told} ${controls.includes("dead")
+        ? tn("One code is below the threshold: restart, or wait and see.", "{n} codes are below the threshold: restart, or wait and see.", dead)
+        : tn("One code is below the threshold: nobody has chosen it for a while.", "{n} codes are below the threshold: nobody has chosen them for a while.", dead)}`; // prettier-ignore
     }
     if (settings.encoder_moves && settings.target.length) {
-      if (after.codes.some((code, n) => code !== before.codes[n])) return `A border crossed: another code goes to the decoder, and its loss jumped from ${short(before.reconstruction)} to ${short(after.reconstruction)}.`;
-      return `The same codes go to the decoder as before: its loss stays at ${short(after.reconstruction)}, and so does its push. Step on.`;
+      if (after.codes.some((code, n) => code !== before.codes[n])) return t("A border crossed: another code goes to the decoder, and its loss jumped from {before} to {after}.", { before: short(before.reconstruction), after: short(after.reconstruction) });
+      return t("The same codes go to the decoder as before: its loss stays at {after}, and so does its push. Step on.", { after: short(after.reconstruction) });
     }
     if (settings.encoder_moves) {
-      const held = settings.commitment_weight ? `The decoder pushes the latents, β = ${settings.commitment_weight} pulls them back to their codes` : "The decoder pushes the latents, and nothing ties them to their codes";
-      return `${held}: ${fall}. ${settings.commitment_weight ? "Start again, then try another β." : "Play on; then start again with a larger β."}`;
+      if (!settings.commitment_weight) return t("The decoder pushes the latents, and nothing ties them to their codes: {fall}. Play on; then start again with a larger β.", { fall });
+      return t("The decoder pushes the latents, β = {weight} pulls them back to their codes: {fall}. Start again, then try another β.", { weight: settings.commitment_weight, fall });
     }
-    return `Each code took a step towards its latents, a longer one where it has more of them; ${fall}.`;
+    return t("Each code took a step towards its latents, a longer one where it has more of them; {fall}.", { fall });
   }
-  if (event.kind === "add") return `${howMany(after.codes.length)} of your own. ${after.codes.length < 10 ? "Click, or draw with the button held." : "Now let the codes find them: press Step or Play."}`;
-  if (event.kind === "again") return "Codes, latents, star and step are back where they began; the settings stay as you set them.";
-  if (event.kind === "reset") return "Everything is as the lesson gave it, the settings too.";
+  if (event.kind === "add") return `${t("{latents} of your own.", { latents: howMany(after.codes.length) })} ${after.codes.length < 10 ? t("Click, or draw with the button held.") : t("Now let the codes find them: press Step or Play.")}`;
+  if (event.kind === "again") return t("Codes, latents, star and step are back where they began; the settings stay as you set them.");
+  if (event.kind === "reset") return t("Everything is as the lesson gave it, the settings too.");
   if (event.kind === "start") {
-    if (settings.start === "uniform") return "All codes start in a heap at the origin, within ±1/K. Which of them will ever be chosen? Guess, then press Play.";
-    if (settings.start === "kmeans") return "The codes start where k-means put them: on the latents. Compare perplexity and distortion with the other starts.";
-    return "The codes start at random from N(0, 1). Which of them will end without latents? Guess, then press Play.";
+    if (settings.start === "uniform") return t("All codes start in a heap at the origin, within ±1/K. Which of them will ever be chosen? Guess, then press Play.");
+    if (settings.start === "kmeans") return t("The codes start where k-means put them: on the latents. Compare perplexity and distortion with the other starts.");
+    return t("The codes start at random from N(0, 1). Which of them will end without latents? Guess, then press Play.");
   }
-  if (event.kind === "undo") return `Back at step ${step}. The distortion is ${short(after.distortion)}.`;
-  if (event.kind === "method" && settings.method === "ema") return "EMA: moving averages of counts and sums, one divided by the other. The line across each bar is the moving count.";
-  if (event.kind === "method" && settings.method === "gradient") return "Gradient: codes walk down the codebook loss. Switch on “encoder moves” and see who moves whom.";
-  if (event.kind === "method") return "k-means: each step puts every code at the mean of its latents. Does it always end in the same place?";
+  if (event.kind === "undo") return t("Back at step {step}. The distortion is {distortion}.", { step, distortion: short(after.distortion) });
+  if (event.kind === "method" && settings.method === "ema") return t("EMA: moving averages of counts and sums, one divided by the other. The line across each bar is the moving count.");
+  if (event.kind === "method" && settings.method === "gradient") return t("Gradient: codes walk down the codebook loss. Switch on “encoder moves” and see who moves whom.");
+  if (event.kind === "method") return t("k-means: each step puts every code at the mean of its latents. Does it always end in the same place?");
   if (settings.show.includes("straight_through") || settings.show.includes("rotation"))
-    return "Drag a latent (a dot) over a border and watch its line: when does the decoder notice? The star can be dragged too.";
-  return stepping ? "Drag a code (a numbered square) and watch its cell and the numbers. Then press Step." : "Drag a code (a numbered square): its cell and the numbers follow.";
+    return t("Drag a latent (a dot) over a border and watch its line: when does the decoder notice? The star can be dragged too.");
+  return stepping ? t("Drag a code (a numbered square) and watch its cell and the numbers. Then press Step.") : t("Drag a code (a numbered square): its cell and the numbers follow.");
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -1028,28 +1043,32 @@ function make(tag, properties = {}, ...children) {
 
 const MOVES = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
 const REACH = { mouse: [15, 9], pen: [18, 12], touch: [26, 20] }; // how near a pointer must be to a code, to a latent
-const KEYS = {
-  all: "Tab walks through the codes; arrow keys move the chosen one, with Shift farther. Page Up and Page Down choose a latent. Control Z undoes, Escape leads to the buttons.",
-  steps: " P or Space plays, S steps.",
-  data: " A adds a latent, Delete removes it.",
-}; // prettier-ignore
-const MEANINGS = {
-  latent: "A dot: what the encoder makes of one piece of an input. The encoder itself is not drawn; where it “moves”, the dots do.",
-  code: "A numbered square: an entry of the codebook. Each latent gets the nearest one, and wears its colour.",
-  distortion: "The mean of (x − q)² over all numbers: how far the latents x are from their codes q.",
-  perplexity: "How many codes are in use, weighed by how often: 5.66 of 6 is nearly as even as six codes with equal shares.",
-  "decoder's loss": "The mean of (q − target)²: the decoder sees codes only. Its target is the star, or where a latent began, a cross.",
-  trails: "The way that a code has come, and a latent where there are few, with a mark at each step.",
-  "who moves whom": "The codebook loss moves codes, the commitment loss pulls latents, the decoder pushes latents.",
-  dead: "A grey square with a dashed outline: its count is below the threshold.",
-};
+const KEYS = () => ({
+  all: t("Tab walks through the codes; arrow keys move the chosen one, with Shift farther. Page Up and Page Down choose a latent. Control Z undoes, Escape leads to the buttons."),
+  steps: t(" P or Space plays, S steps."),
+  data: t(" A adds a latent, Delete removes it."),
+}); // prettier-ignore
+/** Name and meaning of what is seen. */
+const MEANINGS = () => ({
+  latent: [t("latent"), t("A dot: what the encoder makes of one piece of an input. The encoder itself is not drawn; where it “moves”, the dots do.")],
+  code: [t("code"), t("A numbered square: an entry of the codebook. Each latent gets the nearest one, and wears its colour.")],
+  distortion: [t("distortion"), t("The mean of (x − q)² over all numbers: how far the latents x are from their codes q.")],
+  perplexity: [t("perplexity"), t("How many codes are in use, weighed by how often: 5.66 of 6 is nearly as even as six codes with equal shares.")],
+  reconstruction: [t("decoder's loss"), t("The mean of (q − target)²: the decoder sees codes only. Its target is the star, or where a latent began, a cross.")],
+  trails: [t("trails"), t("The way that a code has come, and a latent where there are few, with a mark at each step.")],
+  losses: [t("who moves whom"), t("The codebook loss moves codes, the commitment loss pulls latents, the decoder pushes latents.")],
+  dead: [t("dead"), t("A grey square with a dashed outline: its count is below the threshold.")],
+});
 
 function render({ model, el }) {
+  speak(model.get("catalogue"));
+  const meanings = MEANINGS();
   const controls = model.get("controls");
   const words = Object.entries(model.get("words") ?? {}); // what this lesson calls a latent, a code
   const worded = (text) =>
     words.reduce((text, [from, to]) => text.replace(new RegExp(`\\b${from}(s?)\\b`, "gi"), (found, plural) => (found[0] < "a" ? to[0].toUpperCase() + to.slice(1) : to) + plural), text); // prettier-ignore
   const methods = model.get("methods");
+  const named = { kmeans: t("k-means"), ema: t("EMA"), gradient: t("Gradient") };
   const onPage = !model.widget_manager; // else a notebook, whose address is not ours
   const calm = window.matchMedia("(prefers-reduced-motion: reduce)");
   const darkness = window.matchMedia("(prefers-color-scheme: dark)");
@@ -1168,7 +1187,7 @@ function render({ model, el }) {
     if (on) remember();
     playing = on;
     due = performance.now();
-    playButton.textContent = playing ? "Pause" : "Play";
+    playButton.textContent = playing ? t("Pause") : t("Play");
     playButton.setAttribute("aria-pressed", playing);
     if (!playing) announce();
     wake();
@@ -1230,9 +1249,9 @@ function render({ model, el }) {
     if (pushes) drawTargets(context, view, look, scene, chosen, 5, true); // on top: the star is never hidden
     const named = drag ?? hovered;
     if (named?.kind === "code")
-      drawLabel(context, view, look, worded(`code ${named.index}: ${howMany(figures.counts[named.index])}`), place(named));
-    if (named?.kind === "latent") drawLabel(context, view, look, worded(`latent ${named.index}, code ${codes[named.index]}`), place(named));
-    if (named?.kind === "target") drawLabel(context, view, look, "where the decoder wants q", grip(named));
+      drawLabel(context, view, look, worded(t("code {code}: {latents}", { code: named.index, latents: howMany(figures.counts[named.index]) })), place(named));
+    if (named?.kind === "latent") drawLabel(context, view, look, worded(t("latent {latent}, code {code}", { latent: named.index, code: codes[named.index] })), place(named));
+    if (named?.kind === "target") drawLabel(context, view, look, t("where the decoder wants q"), grip(named));
   }
 
   /** A latent that stands out, with the line to its code, which swings over when the code changes. */
@@ -1483,9 +1502,9 @@ function render({ model, el }) {
       const item = itemOf(handle);
       const spot = where(item).map((value) => short(value, 2)).join(", ");
       const names = {
-        code: () => `Code ${item.index} at ${spot}: ${howMany(figures.counts[item.index])}${figures.dead[item.index] ? ", dead" : ""}`,
-        latent: () => `Latent ${item.index} at ${spot}: code ${figures.codes[item.index]}`,
-        target: () => `The decoder's target at ${spot}`,
+        code: () => t(figures.dead[item.index] ? "Code {code} at {spot}: {latents}, dead" : "Code {code} at {spot}: {latents}", { code: item.index, spot, latents: howMany(figures.counts[item.index]) }),
+        latent: () => t("Latent {latent} at {spot}: code {code}", { latent: item.index, spot, code: figures.codes[item.index] }),
+        target: () => t("The decoder's target at {spot}", { spot }),
       };
       handle.setAttribute("aria-label", worded(names[item.kind]()));
     }
@@ -1577,7 +1596,7 @@ function render({ model, el }) {
     const node = toggle(label, () => scene.settings.show.includes(name), (on) =>
       change({ show: on ? [...scene.settings.show, name] : scene.settings.show.filter((other) => other !== name) }),
     ); // prettier-ignore
-    node.title = MEANINGS[label] ?? "";
+    node.title = meanings[name]?.[1] ?? "";
     updates.push(() => (node.hidden = !visible(scene.settings)));
     return node;
   }
@@ -1588,7 +1607,7 @@ function render({ model, el }) {
 
   /** The settings of a method, seen while it is chosen. */
   function strip(method, ...children) {
-    const node = make("div", { className: "vq-strip", role: "group", "aria-label": `${METHODS[method]} settings` }, ...children);
+    const node = make("div", { className: "vq-strip", role: "group", "aria-label": t("{method} settings", { method: named[method] }) }, ...children);
     updates.push(() => (node.hidden = scene.settings.method !== method || !controls.includes("update")));
     return node;
   }
@@ -1598,59 +1617,59 @@ function render({ model, el }) {
     remember();
     step();
   };
-  const stepButton = button("Step", stepOnce, { className: "vq-main" });
-  const playButton = button("Play", () => play(!playing), { "aria-pressed": "false" });
-  const pace = make("input", { type: "range", min: 1, max: 30, value: 5, "aria-label": "Speed, steps per second" });
-  const undoButton = button("Undo", () => travel(past, future));
-  const redoButton = button("Redo", () => travel(future, past));
-  const beginButton = button("Start again", () => {
+  const stepButton = button(t("Step"), stepOnce, { className: "vq-main" });
+  const playButton = button(t("Play"), () => play(!playing), { "aria-pressed": "false" });
+  const pace = make("input", { type: "range", min: 1, max: 30, value: 5, "aria-label": t("Speed, steps per second") });
+  const undoButton = button(t("Undo"), () => travel(past, future));
+  const redoButton = button(t("Redo"), () => travel(future, past));
+  const beginButton = button(t("Start again"), () => {
     play(false);
     begin({}, { kind: "again" });
-  }, { title: "Codes, latents, star and step as they began; the settings stay" });
-  const resetButton = button("Reset all", () => {
+  }, { title: t("Codes, latents, star and step as they began; the settings stay") });
+  const resetButton = button(t("Reset all"), () => {
     play(false);
     remember();
     scene = { ...home, history: [], trail: [] };
     fit(scene);
     put(scene, { event: { kind: "reset" } });
     touch();
-  }, { title: "Everything as the lesson gave it, the settings too" }); // prettier-ignore
+  }, { title: t("Everything as the lesson gave it, the settings too") }); // prettier-ignore
   resetButton.hidden = !["update", "codes", "dead", "data", "show"].some((name) => controls.includes(name));
-  const methodButtons = methods.map((name) => button(METHODS[name], () => change({ method: name }, { kind: "method" })));
+  const methodButtons = methods.map((name) => button(named[name], () => change({ method: name }, { kind: "method" })));
   updates.push(() => {
     methodButtons.forEach((node, i) => node.setAttribute("aria-pressed", methods[i] === scene.settings.method));
     undoButton.disabled = !past.length;
     redoButton.disabled = !future.length;
     stepButton.disabled = playButton.disabled = !scene.latents.length;
   });
-  const chooser = make("div", { className: "vq-choice", role: "group", "aria-label": "How codes are updated" }, ...methodButtons);
+  const chooser = make("div", { className: "vq-choice", role: "group", "aria-label": t("How codes are updated") }, ...methodButtons);
   chooser.hidden = methods.length < 2;
   const stepNumber = make("span", { className: "vq-count" });
   const steps = make(
     "div", { className: "vq-row" }, chooser, stepButton, playButton,
-    make("label", { className: "vq-pace" }, make("span", {}, "Speed"), pace), stepNumber,
+    make("label", { className: "vq-pace" }, make("span", {}, t("Speed")), pace), stepNumber,
   ); // prettier-ignore
   steps.hidden = !controls.includes("steps");
   const bar = make("div", { className: "vq-bar" }, steps, make("div", { className: "vq-row vq-back" }, undoButton, redoButton, beginButton, resetButton));
 
   const sizes = { 60: "60", 200: "200", 600: "600", 2000: "2,000" };
-  const batches = { 0: "all of them", 256: "256", 64: "64", 16: "16", 4: "4" };
+  const batches = { 0: t("all of them"), 256: "256", 64: "64", 16: "16", 4: "4" };
   const batch = () =>
-    choices("latents per update", batches, () => scene.settings.batch_size, (value) => change({ batch_size: Number(value) })); // prettier-ignore
-  const datasets = { blobs: "blobs", ring: "ring", moons: "moons", spiral: "spiral", own: "your own" };
-  if (model.get("data") === "given") datasets.given = "as given";
+    choices(t("latents per update"), batches, () => scene.settings.batch_size, (value) => change({ batch_size: Number(value) })); // prettier-ignore
+  const datasets = { blobs: t("blobs"), ring: t("ring"), moons: t("moons"), spiral: t("spiral"), own: t("your own") };
+  if (model.get("data") === "given") datasets.given = t("as given");
 
   function chooseData(data) {
     if (data === "own") clearButton.click();
     else begin({ data, points: scene.settings.points in sizes || data === "given" ? scene.settings.points : 600 });
   }
 
-  const addButton = button("Add latents", () => {
+  const addButton = button(t("Add latents"), () => {
     adding = !adding;
     addButton.setAttribute("aria-pressed", adding);
-    say(adding ? "Click in the plane to add latents, or draw with the button held. With the keyboard: A, beside the chosen code or latent." : "Drag a code, or press Step.");
+    say(adding ? t("Click in the plane to add latents, or draw with the button held. With the keyboard: A, beside the chosen code or latent.") : t("Drag a code, or press Step."));
   }, { "aria-pressed": "false" }); // prettier-ignore
-  const clearButton = button("Clear", () => {
+  const clearButton = button(t("Clear"), () => {
     remember();
     play(false);
     select(null);
@@ -1660,7 +1679,7 @@ function render({ model, el }) {
     touch();
   });
 
-  const output = make("textarea", { readOnly: true, rows: 8, spellcheck: false, "aria-label": "What was copied" });
+  const output = make("textarea", { readOnly: true, rows: 8, spellcheck: false, "aria-label": t("What was copied") });
   const copiedNote = make("p", { className: "vq-note", role: "status" });
   const shared = make("div", { className: "vq-shared", hidden: true }, copiedNote, output);
   async function copy(text, what) {
@@ -1668,87 +1687,88 @@ function render({ model, el }) {
     output.value = text;
     try {
       await navigator.clipboard.writeText(text);
-      copiedNote.textContent = `${what} is in the clipboard.`;
+      copiedNote.textContent = t("{what} is in the clipboard.", { what });
     } catch {
       output.select();
-      copiedNote.textContent = document.execCommand("copy") ? `${what} is in the clipboard.` : `${what}, to copy:`;
+      copiedNote.textContent = document.execCommand("copy") ? t("{what} is in the clipboard.", { what }) : t("{what}, to copy:", { what });
     }
   }
 
-  const linkButton = button("Copy link", () => {
+  const linkButton = button(t("Copy link"), () => {
     write();
     const whole = scene.settings.data === "own" || movedLatents(scene).length <= 3 * MOST_MOVED;
-    copy(location.href, whole ? "The link to this very scene" : "A link to this scene, with the latents where they began (too many have moved),");
+    copy(location.href, whole ? t("The link to this very scene") : t("A link to this scene, with the latents where they began (too many have moved),"));
   });
-  const keys = make("details", { className: "vq-keys" }, make("summary", {}, "Keys"), make("p", {}, worded(["all", "steps", "data"].filter((name) => name === "all" || controls.includes(name)).map((name) => KEYS[name]).join(""))));
-  const seen = { distortion: "figures", perplexity: "figures", "decoder's loss": "figures", dead: "dead", trails: "show", "who moves whom": "show" };
-  const meanings = Object.entries(MEANINGS).filter(([name]) => !(name in seen) || controls.includes(seen[name]));
-  const glossary = make("details", { className: "vq-keys" }, make("summary", {}, "What the numbers mean"),
-    make("dl", {}, ...meanings.flatMap(([name, text]) => [make("dt", {}, worded(name)), make("dd", {}, worded(text))]))); // prettier-ignore
+  const keysOf = KEYS();
+  const keys = make("details", { className: "vq-keys" }, make("summary", {}, t("Keys")), make("p", {}, worded(["all", "steps", "data"].filter((name) => name === "all" || controls.includes(name)).map((name) => keysOf[name]).join(""))));
+  const seen = { distortion: "figures", perplexity: "figures", reconstruction: "figures", dead: "dead", trails: "show", losses: "show" };
+  const explained = Object.entries(meanings).filter(([name]) => !(name in seen) || controls.includes(seen[name]));
+  const glossary = make("details", { className: "vq-keys" }, make("summary", {}, t("What the numbers mean")),
+    make("dl", {}, ...explained.flatMap(([, [name, text]]) => [make("dt", {}, worded(name)), make("dd", {}, worded(text))]))); // prettier-ignore
   const strips = [
     strip("ema",
-      slider("decay", [0, 0.5, 0.8, 0.9, 0.95, 0.99, 0.999], "decay", (value) => value ? `${value}, half-life ${rounded(halfLife(value), 1)} steps` : "0, no memory"), batch()),
+      slider(t("decay"), [0, 0.5, 0.8, 0.9, 0.95, 0.99, 0.999], "decay", (value) => value ? t("{decay}, half-life {steps} steps", { decay: value, steps: rounded(halfLife(value), 1) }) : t("0, no memory")), batch()),
     strip("gradient",
-      slider("learning rate", [0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 4], "learning_rate", String),
-      slider("commitment weight β", [0, 0.05, 0.1, 0.25, 0.5, 1, 2], "commitment_weight", String), batch(),
-      make("div", { className: "vq-field" }, flag("codes move", "codes_move"), flag("encoder moves too", "encoder_moves"))),
+      slider(t("learning rate"), [0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 4], "learning_rate", String),
+      slider(t("commitment weight β"), [0, 0.05, 0.1, 0.25, 0.5, 1, 2], "commitment_weight", String), batch(),
+      make("div", { className: "vq-field" }, flag(t("codes move"), "codes_move"), flag(t("encoder moves too"), "encoder_moves"))),
   ]; // prettier-ignore
-  const restartButton = button("Restart dead codes", () => {
+  const restartButton = button(t("Restart dead codes"), () => {
     const count = figures.dead.filter(Boolean).length;
     remember();
     put(restarted(scene), { event: { kind: "restart", count }, glide: true });
     touch();
   });
-  const starBox = toggle("one target for all", () => scene.settings.target.length > 0, (on) =>
+  const starBox = toggle(t("one target for all"), () => scene.settings.target.length > 0, (on) =>
     change({ target: !on ? [] : home.settings.target.length ? home.settings.target : toPlane(view, 0.8 * view.width, 0.2 * view.height).map((value) => rounded(value, 2)) }),
   ); // prettier-ignore
-  starBox.title = "On: the decoder wants every q at the star. Off: each at the place where its latent began, a cross.";
+  starBox.title = t("On: the decoder wants every q at the star. Off: each at the place where its latent began, a cross.");
   updates.push(() => (starBox.hidden = !pushed()));
   const cards = make(
     "div",
     { className: "vq-cards" },
-    ...card("Codes", "codes",
-      slider("number of codes K", Array.from({ length: 64 }, (_, i) => i + 1), "codebook_size", String, (value) => begin({ codebook_size: value })),
-      choices("start", { normal: "normal, N(0, 1)", uniform: "uniform in ±1/K", kmeans: "k-means" }, () => scene.settings.start, (start) => begin({ start }))),
-    ...card("Dead codes", "dead",
-      slider("dead below count", [0, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20], "threshold", String),
-      flag("restart after each step", "auto_restart")),
-    ...card("Latents", "data",
-      choices("data set", datasets, () => scene.settings.data,
+    ...card(t("Codes"), "codes",
+      slider(t("number of codes K"), Array.from({ length: 64 }, (_, i) => i + 1), "codebook_size", String, (value) => begin({ codebook_size: value })),
+      choices(t("start"), { normal: t("normal, N(0, 1)"), uniform: t("uniform in ±1/K"), kmeans: t("k-means") }, () => scene.settings.start, (start) => begin({ start }))),
+    ...card(t("Dead codes"), "dead",
+      slider(t("dead below count"), [0, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20], "threshold", String),
+      flag(t("restart after each step"), "auto_restart")),
+    ...card(t("Latents"), "data",
+      choices(t("data set"), datasets, () => scene.settings.data,
         chooseData),
-      choices("how many", sizes, () => scene.settings.points, (value) => begin({ points: Number(value), data: scene.settings.data in SHAPES ? scene.settings.data : "blobs" })),
+      choices(t("how many"), sizes, () => scene.settings.points, (value) => begin({ points: Number(value), data: scene.settings.data in SHAPES ? scene.settings.data : "blobs" })),
       make("div", { className: "vq-row" },
-        button("New draw", () => begin({ seed: scene.settings.seed + 1, data: scene.settings.data === "own" ? "blobs" : scene.settings.data })), addButton, clearButton)),
-    ...card("Show", "show",
-      layer("cells", "cells"), layer("lines to codes", "lines", ({ points }) => points > FEW || !pushed()), layer("trails", "trails"), layer("straight-through arrow", "straight_through"),
-      layer("rotation-trick arrow", "rotation"), layer("who moves whom", "losses", (settings) => settings.codes_move || settings.commitment_weight > 0),
+        button(t("New draw"), () => begin({ seed: scene.settings.seed + 1, data: scene.settings.data === "own" ? "blobs" : scene.settings.data })), addButton, clearButton)),
+    ...card(t("Show"), "show",
+      layer(t("cells"), "cells"), layer(t("lines to codes"), "lines", ({ points }) => points > FEW || !pushed()), layer(meanings.trails[0], "trails"), layer(t("straight-through arrow"), "straight_through"),
+      layer(t("rotation-trick arrow"), "rotation"), layer(meanings.losses[0], "losses", (settings) => settings.codes_move || settings.commitment_weight > 0),
       starBox),
   ); // prettier-ignore
-  const share = make("div", { className: "vq-row vq-share" }, linkButton, button("Copy as Python", () => copy(asPython(scene), "A program with these numbers")));
+  const share = make("div", { className: "vq-row vq-share" }, linkButton, button(t("Copy as Python"), () => copy(asPython(scene), t("A program with these numbers"))));
   share.hidden = !controls.includes("share");
   linkButton.hidden = !onPage;
 
   // --- what stands beside ---------------------------------------------------------------------------------------------
 
   const canvas = make("canvas", { "aria-hidden": "true" });
-  const stage = make("div", { className: "vq-stage", role: "group", "aria-label": "The plane of latents and codes" }, canvas, proxies);
+  const stage = make("div", { className: "vq-stage", role: "group", "aria-label": t("The plane of latents and codes") }, canvas, proxies);
   const roomy = controls.includes("update") && model.get("show").includes("losses"); // the encoder's arrows may come
   const legend = make("ul", { className: roomy ? "vq-legend vq-roomy" : "vq-legend" });
   const caption = make("p", { className: "vq-caption" });
   const live = make("p", { className: "vq-hidden", "aria-live": "polite" });
   const curves = {};
   const numbers = {};
-  function tile(name, label) {
+  function tile(name) {
     numbers[name] = make("span", { className: "vq-figure" });
     curves[name] = make("canvas", { "aria-hidden": "true" });
-    const node = make("div", { className: "vq-tile", title: MEANINGS[name === "reconstruction" ? "decoder's loss" : name] }, make("div", { className: "vq-split" }, make("span", {}, label), numbers[name]));
+    const node = make("div", { className: "vq-tile", title: meanings[name][1] }, make("div", { className: "vq-split" }, make("span", {}, meanings[name][0]), numbers[name]));
     if (controls.includes("curves")) node.append(make("div", { className: "vq-curve" }, curves[name]));
     return node;
   }
-  const tiles = { distortion: tile("distortion", "distortion"), perplexity: tile("perplexity", "perplexity"), reconstruction: tile("reconstruction", "decoder's loss") };
+  const tiles = { distortion: tile("distortion"), perplexity: tile("perplexity"), reconstruction: tile("reconstruction") };
   const bars = make("canvas", { "aria-hidden": "true" });
   numbers.used = make("span", { className: "vq-figure" });
-  const barTile = make("div", { className: controls.includes("counts") ? "vq-tile vq-bars" : "vq-tile" }, make("div", { className: "vq-split" }, make("span", {}, "codes in use"), numbers.used));
+  const barTile = make("div", { className: controls.includes("counts") ? "vq-tile vq-bars" : "vq-tile" }, make("div", { className: "vq-split" }, make("span", {}, t("codes in use")), numbers.used));
   if (controls.includes("counts")) barTile.append(make("div", { className: "vq-curve" }, bars));
   const wanted = controls.includes("figures");
   const markNote = make("p", { className: "vq-note" });
@@ -1781,7 +1801,9 @@ function render({ model, el }) {
     nameSoon();
     clearTimeout(announcing);
     announcing = setTimeout(() => {
-      live.textContent = `Step ${scene.step}. Distortion ${short(figures.distortion)}, perplexity ${short(figures.perplexity, 2)}, ${figures.used} of ${figures.counts.length} codes in use.`;
+      live.textContent = t("Step {step}. Distortion {distortion}, perplexity {perplexity}, {used} of {all} codes in use.", {
+        step: scene.step, distortion: short(figures.distortion), perplexity: short(figures.perplexity, 2), used: figures.used, all: figures.counts.length,
+      });
     }, 400);
   }
 
@@ -1793,13 +1815,16 @@ function render({ model, el }) {
       reconstruction: figures.reconstruction,
     }); // prettier-ignore
     numbers.distortion.textContent = short(figures.distortion, 4);
-    numbers.perplexity.textContent = `${short(figures.perplexity, 2)} of ${K}`;
-    numbers.used.textContent = `${figures.used} of ${K}`;
-    const batch = Math.min(scene.settings.batch_size, scene.latents.length / 2) || scene.latents.length / 2;
+    numbers.perplexity.textContent = t("{count} of {all}", { count: short(figures.perplexity, 2), all: K });
+    numbers.used.textContent = t("{count} of {all}", { count: figures.used, all: K });
+    const N = scene.latents.length / 2;
+    const batch = Math.min(scene.settings.batch_size, N) || N;
     markNote.hidden = scene.settings.method !== "ema" || !controls.includes("counts");
-    markNote.textContent = `Bar: how many of all ${scene.latents.length / 2} latents choose it now. Line across it: its moving count, of ${batch} in a step${batch === scene.latents.length / 2 ? "" : `, drawn ${rounded(wholes(), 1)} times as high`}.`;
+    markNote.textContent = batch === N
+      ? t("Bar: how many of all {all} latents choose it now. Line across it: its moving count, of {batch} in a step.", { all: N, batch })
+      : t("Bar: how many of all {all} latents choose it now. Line across it: its moving count, of {batch} in a step, drawn {times} times as high.", { all: N, batch, times: rounded(wholes(), 1) });
     numbers.reconstruction.textContent = short(figures.reconstruction, 4);
-    stepNumber.textContent = `step ${scene.step}`;
+    stepNumber.textContent = t("step {step}", { step: scene.step });
     const controlled = [scene.settings, past.length > 0, future.length > 0, scene.latents.length > 0];
     if (controlled.some((value, i) => value !== updated[i])) updates.forEach((update) => update());
     updated = controlled;
@@ -1812,9 +1837,9 @@ function render({ model, el }) {
       legend.replaceChildren(...arrows.map((name) => {
         const sign = make("span", { className: name === "decoder" ? "vq-sign vq-dashed" : "vq-sign", "aria-hidden": "true" });
         sign.style.color = arrowColour(look, name);
-        return make("li", {}, sign, name === "commitment" ? `${ARROWS[name].text}, times β = ${scene.settings.commitment_weight}` : ARROWS[name].text);
+        return make("li", {}, sign, name === "commitment" ? t("{arrow}, times β = {weight}", { arrow: ARROWS[name].text(), weight: scene.settings.commitment_weight }) : ARROWS[name].text());
       })); // prettier-ignore
-      if (nudged() && !scene.settings.target.length) legend.append(make("li", {}, make("span", { "aria-hidden": "true" }, "✕"), worded("where a latent began")));
+      if (nudged() && !scene.settings.target.length) legend.append(make("li", {}, make("span", { "aria-hidden": "true" }, "✕"), worded(t("where a latent began"))));
     }
     legend.hidden = !arrows.length;
     nameSoon();
@@ -1883,7 +1908,7 @@ function render({ model, el }) {
     if (!found) return;
     put({ ...found, history: [], trail: [] });
     fit(scene);
-    say(`The scene of the link, at step ${scene.step}. ${captionFor({}, figures, figures, scene, controls)}`);
+    say(`${t("The scene of the link, at step {step}.", { step: scene.step })} ${captionFor({}, figures, figures, scene, controls)}`);
   }
 
   // --- begin ----------------------------------------------------------------------------------------------------------

@@ -221,21 +221,22 @@ const ROWS = 8; // of finished samples that are kept, ten in each
 function percent(p) {
   if (p === 0 || p === 1) return `${100 * p} %`;
   if (p > 0.99) return "> 99 %";
-  if (p < 0.001) return "< 0.1 %";
-  return p >= 0.0995 ? `${Math.round(100 * p)} %` : `${(100 * p).toFixed(1)} %`;
+  if (p < 0.001) return `< ${decimal(0.1, 1)} %`;
+  return p >= 0.0995 ? `${Math.round(100 * p)} %` : `${decimal(100 * p, 1)} %`;
 }
 
-const inBits = (value) => `${value.toFixed(1)} bits`;
-const nameOf = (label) => (label === null ? "any" : String(label));
+const inBits = (value) => t("{bits} bits", { bits: decimal(value, 1) });
+const warmth = (temperature) => Number(temperature.toFixed(2)).toLocaleString(tongue.language);
+const nameOf = (label) => (label === null ? t("any") : String(label));
 
 function render({ model, el }) {
+  speak(model.get("catalogue"));
   const [vqvae, prior] = modelsOf(model.get("weights"));
   const rows = model.get("codes").length;
   const columns = model.get("codes")[0].length;
   const places = rows * columns;
   const picture = { height: rows * vqvae.factor, width: columns * vqvae.factor };
   const grey = vqvae.channels === 1;
-  const kind = grey ? "digit" : "class";
   const classes = [...Array(prior.any).keys()];
   const believes = classes.length > 1 && classes.length <= 20; // it asks the prior once for each
   const nothing = network.map(
@@ -257,7 +258,7 @@ function render({ model, el }) {
   const inRows = (codes) =>
     Array.from({ length: rows }, (_, r) => Array.from({ length: columns }, (_, c) => codes[r * columns + c] ?? -1));
   const flat = (grid) => grid.flat().filter((code) => code >= 0);
-  const where = (place) => `row ${Math.floor(place / columns) + 1}, column ${(place % columns) + 1}`;
+  const where = (place) => t("row {row}, column {column}", { row: Math.floor(place / columns) + 1, column: (place % columns) + 1 });
   const total = (values) => values.reduce((a, b) => a + b, 0);
 
   // ---------------------------------------------------------------------------------------------- what stands there
@@ -270,7 +271,7 @@ function render({ model, el }) {
     return { label, input, bar, node: element("label", {}, input, element("span", {}, nameOf(label), bar)) };
   });
   const temperature = element("input", {
-    type: "range", min: 0, max: 2, step: 0.05, "aria-label": "temperature", input: () => reheat(Number(temperature.value)),
+    type: "range", min: 0, max: 2, step: 0.05, "aria-label": t("temperature"), input: () => reheat(Number(temperature.value)),
   });
   const temperatureText = element("span", { class: "vq-figure" });
 
@@ -281,7 +282,7 @@ function render({ model, el }) {
   const grid = element(
     "div",
     {
-      class: "vq-places", role: "grid", "aria-label": `the grid of codes, ${rows} rows of ${columns}`,
+      class: "vq-places", role: "grid", "aria-label": t("the grid of codes, {rows} rows of {columns}", { rows, columns }),
       style: `grid-template-columns: repeat(${columns}, 1fr)`,
       click: (event) => event.target.closest("[data-at]") && returnTo(Number(event.target.closest("[data-at]").dataset.at)),
       keydown: walkGrid,
@@ -290,10 +291,10 @@ function render({ model, el }) {
       element("div", { role: "row" }, ...cells.slice(r * columns, (r + 1) * columns)),
     ),
   );
-  const overlays = ["picture", "codes", "bits"].map((name) =>
-    button(name, () => ((view.overlay = name), refresh()), { "data-overlay": name }),
+  const overlays = Object.entries({ picture: t("picture"), codes: t("codes"), bits: t("bits") }).map(([name, title]) =>
+    button(title, () => ((view.overlay = name), refresh()), { "data-overlay": name }),
   );
-  const legend = element("p", { class: "vq-legend" }, "0 bits", element("i"), `${Math.log2(prior.K).toFixed(0)}+`);
+  const legend = element("p", { class: "vq-legend" }, t("{bits} bits", { bits: 0 }), element("i"), `${Math.log2(prior.K).toFixed(0)}+`);
   const meter = element("div", { class: "vq-meter", "aria-hidden": "true" }, element("i"), element("b"));
   const bill = element("p", { class: "vq-bill" });
   const belief = element("p", { class: "vq-caption vq-belief" }, element("i"), element("span"));
@@ -316,45 +317,45 @@ function render({ model, el }) {
   const question = element("p", { class: "vq-question" });
   const bitsHead = element("span");
   const chanceHead = element("span");
-  const heads = element("div", { class: "vq-heads", "aria-hidden": "true" }, element("span", {}, "code"), chanceHead, bitsHead);
+  const heads = element("div", { class: "vq-heads", "aria-hidden": "true" }, element("span", {}, t("code")), chanceHead, bitsHead);
   const list = element(
     "div",
-    { class: "vq-bars", role: "listbox", "aria-label": "the likeliest next codes; Enter chooses one", keydown: walkList },
+    { class: "vq-bars", role: "listbox", "aria-label": t("the likeliest next codes; Enter chooses one"), keydown: walkList },
     ...[...options, others].map(({ node }) => node),
   );
-  const allBlack = element("span", {}, " All look black: they differ in what they tell of the places around.");
+  const allBlack = element("span", {}, t(" All look black: they differ in what they tell of the places around."));
   const uncertain = element("p", { class: "vq-caption" }, element("span"), allBlack);
 
-  const playing = button("Play", () => (view.playing ? pause() : play()), { class: "vq-main" });
-  const step = button("Step", () => take(), { title: "draw one code" });
-  const back = button("Back", goBack, { title: "take the last change back" });
-  const finishing = button("Finish now", () => finishNow());
-  const fresh = button("New", () => restart(), { title: "an empty grid, the next seed" });
-  const speed = element("input", { type: "range", min: 1, max: 60, value: 6, "aria-label": "codes a second", input: showSpeed });
+  const playing = button(t("Play"), () => (view.playing ? pause() : play()), { class: "vq-main" });
+  const step = button(t("Step"), () => take(), { title: t("draw one code") });
+  const back = button(t("Back"), goBack, { title: t("take the last change back") });
+  const finishing = button(t("Finish now"), () => finishNow());
+  const fresh = button(t("New"), () => restart(), { title: t("an empty grid, the next seed") });
+  const speed = element("input", { type: "range", min: 1, max: 60, value: 6, "aria-label": t("codes a second"), input: showSpeed });
   const speedText = element("span");
   const seed = element("input", {
-    type: "number", min: 0, max: 999999, step: 1, "aria-label": "seed of the random numbers",
+    type: "number", min: 0, max: 999999, step: 1, "aria-label": t("seed of the random numbers"),
     change: () => restart(Math.min(999999, Math.max(0, Math.round(Number(seed.value)) || 0))),
   });
   const caption = element("p", { class: "vq-caption vq-said", "aria-live": "polite" });
 
   const live = element("div", { class: "vq-hidden", role: "status" });
   const pad = drawingPad({
-    ...picture, hint: "Draw the top of a digit here", changed: (underway) => begun(!underway),
+    ...picture, hint: t("Draw the top of a digit here"), changed: (underway) => begun(!underway),
     announce: (words) => (live.textContent = words),
   });
   const keep = element("input", { type: "range", min: 1, max: rows - 1, value: Math.ceil(rows / 2), input: () => begun(true) });
   const keepText = element("span", { class: "vq-figure" });
   const below = element("div", { class: "vq-below", "aria-hidden": "true" });
-  const complete = button("Complete it six ways", () => several(Array(6).fill(state.label)), { class: "vq-main" });
-  const clear = button("Clear the pad", () => (pad.clear(), begun(true)));
+  const complete = button(t("Complete it six ways"), () => several(Array(6).fill(state.label)), { class: "vq-main" });
+  const clear = button(t("Clear the pad"), () => (pad.clear(), begun(true)));
   const strip = element("div", { class: "vq-strip" });
-  const six = button("Six ways from here", () => several(Array(6).fill(state.label), state.drawn), {
-    title: "keeps the codes that stand and draws the rest six times",
+  const six = button(t("Six ways from here"), () => several(Array(6).fill(state.label), state.drawn), {
+    title: t("keeps the codes that stand and draws the rest six times"),
   });
-  const ten = button("Draw ten", () => several(Array(10).fill(state.label)));
-  const each = button(`One of each ${kind}`, () => several(classes));
-  const forget = button("Clear", () => change({ samples: [] }, "The samples are gone; the grid is as it was."));
+  const ten = button(t("Draw ten"), () => several(Array(10).fill(state.label)));
+  const each = button(grey ? t("One of each digit") : t("One of each class"), () => several(classes));
+  const forget = button(t("Clear"), () => change({ samples: [] }, t("The samples are gone; the grid is as it was.")));
 
   root.append(
     element(
@@ -364,13 +365,13 @@ function render({ model, el }) {
         ? [
             element(
               "div",
-              { class: "vq-labels", role: "radiogroup", "aria-label": `the ${kind} that is asked for` },
-              element("span", { class: "vq-name" }, grey ? "Digit" : "Class"),
+              { class: "vq-labels", role: "radiogroup", "aria-label": grey ? t("the digit that is asked for") : t("the class that is asked for") },
+              element("span", { class: "vq-name" }, grey ? t("Digit") : t("Class")),
               ...labels.map(({ node }) => node),
             ),
           ]
         : []),
-      element("label", { class: "vq-slider" }, element("span", { class: "vq-name" }, "Temperature ", temperatureText), temperature),
+      element("label", { class: "vq-slider" }, element("span", { class: "vq-name" }, t("Temperature "), temperatureText), temperature),
       ...(believes ? [belief] : []),
     ),
     element(
@@ -382,8 +383,8 @@ function render({ model, el }) {
         element("div", { class: "vq-picture" }, canvas, grid),
         element(
           "div",
-          { class: "vq-row vq-overlays", role: "group", "aria-label": "what the grid shows" },
-          element("span", { class: "vq-name vq-hidden" }, "Show"),
+          { class: "vq-row vq-overlays", role: "group", "aria-label": t("what the grid shows") },
+          element("span", { class: "vq-name vq-hidden" }, t("Show")),
           ...overlays,
         ),
         legend,
@@ -398,8 +399,8 @@ function render({ model, el }) {
         element(
           "div",
           { class: "vq-row vq-settings" },
-          element("label", { class: "vq-slider" }, element("span", { class: "vq-name" }, "Speed ", speedText), speed),
-          element("label", { class: "vq-seed" }, element("span", { class: "vq-name" }, "Seed"), seed),
+          element("label", { class: "vq-slider" }, element("span", { class: "vq-name" }, t("Speed "), speedText), speed),
+          element("label", { class: "vq-seed" }, element("span", { class: "vq-name" }, t("Seed")), seed),
         ),
       ),
       caption,
@@ -412,7 +413,7 @@ function render({ model, el }) {
       element(
         "div",
         { class: "vq-drawing" },
-        element("p", { class: "vq-title" }, "Begin it yourself"),
+        element("p", { class: "vq-title" }, t("Begin it yourself")),
         element(
           "div",
           { class: "vq-padding" },
@@ -423,9 +424,9 @@ function render({ model, el }) {
             element(
               "p",
               { class: "vq-caption" },
-              "Draw the top of a digit, from the upper edge of the frame to a little over the dashed line, or a whole digit. The rows above the line are encoded and kept; the prior draws the rest.",
+              t("Draw the top of a digit, from the upper edge of the frame to a little over the dashed line, or a whole digit. The rows above the line are encoded and kept; the prior draws the rest."),
             ),
-            element("label", { class: "vq-slider" }, element("span", { class: "vq-name" }, "Keep ", keepText), keep),
+            element("label", { class: "vq-slider" }, element("span", { class: "vq-name" }, t("Keep "), keepText), keep),
             element("div", { class: "vq-row" }, complete, clear),
           ),
         ),
@@ -436,7 +437,7 @@ function render({ model, el }) {
       element(
         "div",
         { class: "vq-finished" },
-        element("p", { class: "vq-title" }, "Finished samples"),
+        element("p", { class: "vq-title" }, t("Finished samples")),
         element("div", { class: "vq-row" }, ten, ...(believes ? [each] : []), six, forget),
         strip,
       ),
@@ -469,29 +470,29 @@ function render({ model, el }) {
     for (const { label: one, input } of labels) input.checked = one === label;
     temperature.max = Math.max(2, state.temperature);
     temperature.value = state.temperature;
-    temperatureText.textContent = String(Number(state.temperature.toFixed(2)));
+    temperatureText.textContent = warmth(state.temperature);
     seed.value = state.seed;
-    playing.textContent = view.playing ? "Pause" : done ? "Play again" : "Play";
+    playing.textContent = view.playing ? t("Pause") : done ? t("Play again") : t("Play");
     step.disabled = finishing.disabled = done;
     back.disabled = !past.length && place <= given;
     for (const node of overlays) node.setAttribute("aria-pressed", node.dataset.overlay === view.overlay);
 
     showPicture();
     cells.forEach((cell, at) => showCell(cell, at, costs));
-    const even = Math.log2(prior.K);
     meter.firstChild.style.width = `${(100 * place) / places}%`;
-    meter.lastChild.style.width = `${Math.min(100, (100 * paid) / (places * even))}%`;
-    const ofGiven = !given ? "" : given === place ? ", all given" : `, ${Math.round(total(costs.slice(0, given)))} of them given`;
+    meter.lastChild.style.width = `${Math.min(100, (100 * paid) / (places * Math.log2(prior.K)))}%`;
+    const even = Math.round(place * Math.log2(prior.K));
+    const ofGiven = !given ? "" : given === place ? t(", all given") : t(", {bits} of them given", { bits: Math.round(total(costs.slice(0, given))) });
     if (place)
       bill.replaceChildren(
         element("span", { class: "vq-figure" }, inBits(paid)),
-        ` for ${place} ${place === 1 ? "code" : "codes"}${ofGiven}; without a prior ${Math.round(place * even)}`,
+        ` ${tn("for {n} code{given}; without a prior {even}", "for {n} codes{given}; without a prior {even}", place, { given: ofGiven, even })}`,
       );
-    else bill.textContent = `A full grid costs ${Math.round(places * even)} bits without a prior.`;
+    else bill.textContent = t("A full grid costs {bits} bits without a prior.", { bits: Math.round(places * Math.log2(prior.K)) });
     legend.classList.toggle("vq-shown", view.overlay === "bits");
     if (shown.has("bars")) showBars(done, chances, learnt);
 
-    keepText.textContent = `${keep.value} ${keep.value === "1" ? "row" : "rows"} of ${rows}`;
+    keepText.textContent = tn("{n} row of {rows}", "{n} rows of {rows}", Number(keep.value), { rows });
     below.style.top = `${(100 * keep.value) / rows}%`;
     const begunHere = pad.strokes().length > 0;
     pad.empty(!begunHere);
@@ -508,7 +509,7 @@ function render({ model, el }) {
     root.dataset.bits = paid.toFixed(4);
     root.dataset.entropy = done ? "" : core.entropy(chances).toFixed(4);
     root.dataset.temperature = state.temperature;
-    root.dataset.label = nameOf(label);
+    root.dataset.label = label ?? "any";
     root.dataset.seed = state.seed;
     root.dataset.samples = samples.length;
     root.dataset.playing = view.playing;
@@ -527,13 +528,13 @@ function render({ model, el }) {
     const status = at < given ? "given" : at < drawn.length ? "drawn" : next ? "next" : "later";
     const edge = at < given && at >= given - columns ? " vq-edge" : "";
     cell.className = `vq-${status}${edge}${next && view.preview !== null ? " vq-preview" : ""}`;
-    const text = { picture: "", codes: drawn[at] ?? "", bits: costs[at]?.toFixed(1) ?? "" }[view.overlay];
+    const text = { picture: "", codes: drawn[at] ?? "", bits: at in costs ? decimal(costs[at], 1) : "" }[view.overlay];
     cell.firstChild.textContent = text;
     cell.dataset.shows = text === "" ? "" : view.overlay;
     cell.style.setProperty("--vq-hue", ((drawn[at] ?? 0) * 137.5) % 360);
     cell.style.setProperty("--vq-heat", Math.min(1, (costs[at] ?? 0) / Math.log2(prior.K)));
-    const said = { given: "given", drawn: "drawn", next: "is next", later: "comes later; Enter draws all before it" }[status];
-    const what = at < drawn.length ? `code ${drawn[at]}, ${inBits(costs[at])}, ${said}; Enter goes back to it` : said;
+    const said = { given: t("given"), drawn: t("drawn"), next: t("is next"), later: t("comes later; Enter draws all before it") }[status];
+    const what = at < drawn.length ? t("code {code}, {bits}, {said}; Enter goes back to it", { code: drawn[at], bits: inBits(costs[at]), said }) : said;
     cell.setAttribute("aria-label", `${where(at)}: ${what}`);
   }
 
@@ -541,7 +542,7 @@ function render({ model, el }) {
     const order = Array.from(learnt.keys()).sort((a, b) => learnt[b] - learnt[a] || a - b);
     const rest = order.slice(TOP);
     const place = Math.min(state.drawn.length + 1, places);
-    const asked = `Place ${place} of ${places}: ${done ? "that was the last" : "which code comes next?"}`;
+    const asked = done ? t("Place {place} of {places}: that was the last", { place, places }) : t("Place {place} of {places}: which code comes next?", { place, places });
     if (question.textContent !== asked) list.scrollTop = 0; // at a new place the likeliest are in sight again
     question.textContent = asked;
     list.classList.toggle("vq-all", view.all);
@@ -552,11 +553,11 @@ function render({ model, el }) {
     });
     others.node.hidden = !rest.length;
     showBar(others, false, total(rest.map((k) => chances[k])), total(rest.map((k) => learnt[k])), rest.length);
-    chanceHead.textContent = state.temperature === 1 ? "probability" : `p, T = ${Number(state.temperature.toFixed(2))}`;
-    bitsHead.textContent = state.temperature === 1 ? "bits" : "bits, T = 1";
+    chanceHead.textContent = state.temperature === 1 ? t("probability") : `p, T = ${warmth(state.temperature)}`;
+    bitsHead.textContent = state.temperature === 1 ? t("bits") : t("bits, T = 1");
     list.classList.toggle("vq-tempered", state.temperature !== 1);
     if (done) {
-      uncertain.firstChild.textContent = "All codes are drawn. Click a place of the grid to go back and choose otherwise, or press New.";
+      uncertain.firstChild.textContent = t("All codes are drawn. Click a place of the grid to go back and choose otherwise, or press New.");
       return;
     }
     tellUncertain(chances, learnt);
@@ -570,25 +571,25 @@ function render({ model, el }) {
     p.textContent = count && view.all ? "" : percent(chance);
     if (!count) {
       name.textContent = String(code);
-      cost.textContent = (-Math.log2(before)).toFixed(1);
-      node.setAttribute("aria-label", `code ${code}: ${percent(chance)}, costs ${inBits(-Math.log2(before))}`);
+      cost.textContent = decimal(-Math.log2(before), 1);
+      node.setAttribute("aria-label", t("code {code}: {chance}, costs {bits}", { code, chance: percent(chance), bits: inBits(-Math.log2(before)) }));
       return;
     }
     node.classList.toggle("vq-open", view.all);
-    name.textContent = view.all ? `Show ${TOP} alone` : `${count} others`;
-    cost.textContent = view.all ? "" : "show all";
+    name.textContent = view.all ? t("Show {n} alone", { n: TOP }) : tn("{n} other", "{n} others", count);
+    cost.textContent = view.all ? "" : t("show all");
     node.setAttribute(
       "aria-label",
-      view.all ? `show the ${TOP} likeliest alone` : `the ${count} other codes: together ${percent(chance)}; Enter shows them all`,
+      view.all ? t("show the {n} likeliest alone", { n: TOP }) : tn("the {n} other code: together {chance}; Enter shows it", "the {n} other codes: together {chance}; Enter shows them all", count, { chance: percent(chance) }),
     );
   }
 
   function tellUncertain(chances, learnt) {
     uncertain.firstChild.replaceChildren(
-      "Entropy ", element("span", { class: "vq-figure" }, inBits(core.entropy(chances))),
+      t("Entropy "), element("span", { class: "vq-figure" }, inBits(core.entropy(chances))),
       state.temperature === 1
-        ? `: what a draw costs on average here.`
-        : ` at this temperature, ${inBits(core.entropy(learnt))} as learnt (the thin marks).`,
+        ? t(": what a draw costs on average here.")
+        : t(" at this temperature, {bits} as learnt (the thin marks).", { bits: inBits(core.entropy(learnt)) }),
     );
   }
 
@@ -608,7 +609,7 @@ function render({ model, el }) {
     root.classList.add("vq-thinking");
     delete root.dataset.belief;
     if (hurried) allBlack.hidden = true;
-    if (Math.abs(state.drawn.length - readUpTo) > 1) belief.lastChild.textContent = "Reading the codes …"; // no stale words
+    if (Math.abs(state.drawn.length - readUpTo) > 1) belief.lastChild.textContent = t("Reading the codes …"); // no stale words
     jobs = hurried ? [] : [...(shown.has("bars") ? thumbnails() : []), ...(believes ? beliefs() : [])];
     working ||= requestAnimationFrame(work);
   }
@@ -659,10 +660,9 @@ function render({ model, el }) {
     root.dataset.belief = JSON.stringify(Array.from(chances, (p) => Number(p.toFixed(4))));
     readUpTo = drawn.length;
     const likely = [...classes].sort((a, b) => chances[b] - chances[a]).filter((label, i) => !i || chances[label] > 0.1);
-    const found = likely.slice(0, 3).map((label) => `${label}\u00a0(${percent(Math.min(0.999, chances[label])).replaceAll(" ", "\u00a0")})`).join(" or ");
-    belief.lastChild.textContent = drawn.length
-      ? `By Bayes, if it is a ${kind} at all: ${found}.`
-      : `Which ${kind} do the codes speak for? Nothing is drawn yet.`;
+    const found = likely.slice(0, 3).map((label) => `${label}\u00a0(${percent(Math.min(0.999, chances[label])).replaceAll(" ", "\u00a0")})`).join(t(" or "));
+    if (drawn.length) belief.lastChild.textContent = grey ? t("By Bayes, if it is a digit at all: {found}.", { found }) : t("By Bayes, if it is a class at all: {found}.", { found });
+    else belief.lastChild.textContent = grey ? t("Which digit do the codes speak for? Nothing is drawn yet.") : t("Which class do the codes speak for? Nothing is drawn yet.");
   }
 
   let inStrip = null;
@@ -676,30 +676,31 @@ function render({ model, el }) {
       ...[...bunches.values()].reverse().map((bunch) =>
         element(
           "div",
-          { class: "vq-bunch", role: "group", "aria-label": `${bunch.length} samples at temperature ${bunch[0].temperature}` },
-          element("span", { class: "vq-figure" }, `T = ${bunch[0].temperature}`),
+          { class: "vq-bunch", role: "group", "aria-label": tn("{n} sample at temperature {temperature}", "{n} samples at temperature {temperature}", bunch.length, { temperature: warmth(bunch[0].temperature) }) },
+          element("span", { class: "vq-figure" }, `T = ${warmth(bunch[0].temperature)}`),
           ...bunch.map((sample) => sameAsBefore.get(JSON.stringify(sample)) ?? finished(sample)),
         ),
       ),
     );
-    if (!inStrip.length) strip.append(element("p", { class: "vq-caption" }, "None yet. Each grid that is full is kept here."));
+    if (!inStrip.length) strip.append(element("p", { class: "vq-caption" }, t("None yet. Each grid that is full is kept here.")));
   }
 
   function finished(sample) {
     const image = element("canvas");
     paint(image, decoded(sample.codes.flat()));
+    const said = { label: nameOf(sample.label), temperature: warmth(sample.temperature), bits: inBits(sample.bits) };
     return element(
       "button",
       {
         type: "button", "data-key": JSON.stringify(sample), click: () => look(sample),
-        "aria-label": `sample: ${kind} ${nameOf(sample.label)}, temperature ${sample.temperature}, ${inBits(sample.bits)}`,
+        "aria-label": (grey ? t("sample: digit {label}, temperature {temperature}, {bits}", said) : t("sample: class {label}, temperature {temperature}, {bits}", said)),
       },
-      image, element("span", {}, nameOf(sample.label)), " ", element("span", {}, `${Math.round(sample.bits)} bits`),
+      image, element("span", {}, nameOf(sample.label)), " ", element("span", {}, t("{bits} bits", { bits: Math.round(sample.bits) })),
     );
   }
 
   function showSpeed() {
-    speedText.textContent = `${speed.value}/s`;
+    speedText.textContent = t("{n}/s", { n: speed.value });
   }
 
   // -------------------------------------------------------------------------------------------------- what one does
@@ -773,23 +774,24 @@ function render({ model, el }) {
     view.preview = null;
     const cost = -Math.log2(learnt[code]);
     const expected = core.entropy(learnt);
+    const said = { code, chance: percent(learnt[code]), bits: inBits(cost) };
     if (drawn.length === places) change({ drawn, samples: kept(drawn) }, endWords(drawn), true);
-    else change({ drawn }, `Code ${code} was ${how}: ${percent(learnt[code])}, ${inBits(cost)}. ${judgement(cost, expected, how)}`, save);
+    else change({ drawn }, `${how === "chosen" ? t("Code {code} was chosen: {chance}, {bits}.", said) : t("Code {code} was drawn: {chance}, {bits}.", said)} ${judgement(cost, expected, how)}`, save);
   }
 
   function judgement(cost, expected, how) {
     if (cost > expected + 3)
       return how === "chosen"
-        ? "Hardly ever would the prior draw it. Does it mend what follows, or follow you?"
-        : `A surprise. Watch how ${shown.has("bars") ? "the bars that follow take" : "what follows takes"} it up.`;
-    if (expected < 1) return "The prior was nearly sure here.";
-    if (expected > 3.5) return `It could go on in many ways here: the prior expected ${inBits(expected)}.`;
-    return `The prior expected ${inBits(expected)}. Which comes next?`;
+        ? t("Hardly ever would the prior draw it. Does it mend what follows, or follow you?")
+        : (shown.has("bars") ? t("A surprise. Watch how the bars that follow take it up.") : t("A surprise. Watch how what follows takes it up."));
+    if (expected < 1) return t("The prior was nearly sure here.");
+    if (expected > 3.5) return t("It could go on in many ways here: the prior expected {bits}.", { bits: inBits(expected) });
+    return t("The prior expected {bits}. Which comes next?", { bits: inBits(expected) });
   }
 
   function endWords(drawn) {
     const paid = total(core.costs(prior, memoryFor(state.label), drawn));
-    return `Full: ${Math.round(paid)} bits in place of ${Math.round(places * Math.log2(prior.K))}. Show the bits on the grid: where did it have to think?`;
+    return t("Full: {bits} bits in place of {even}. Show the bits on the grid: where did it have to think?", { bits: Math.round(paid), even: Math.round(places * Math.log2(prior.K)) });
   }
 
   function choose(i) {
@@ -821,22 +823,22 @@ function render({ model, el }) {
     remember();
     change(
       { drawn: state.drawn.slice(0, place), given: Math.min(state.given, place), seed: nextSeed() },
-      `Back at ${where(place)}. From here it goes on with other random numbers, or with a code that you choose.`,
+      t("Back at {place}. From here it goes on with other random numbers, or with a code that you choose.", { place: where(place) }),
     );
   }
 
   function fillTo(place) {
-    if (place === state.drawn.length) return void (caption.textContent = `This place is next: Step draws its code.`);
+    if (place === state.drawn.length) return void (caption.textContent = t("This place is next: Step draws its code."));
     pause();
     remember();
     const drawn = core.finish(prior, memoryFor(state.label), state.drawn, state.temperature, state.seed).slice(0, place);
-    change({ drawn }, `Drawn up to ${where(place)}. What comes here?`);
+    change({ drawn }, t("Drawn up to {place}. What comes here?", { place: where(place) }));
   }
 
   function goBack() {
     pause();
     const before = past.pop() ?? { drawn: state.drawn.slice(0, -1) };
-    change(before, `Taken back: ${before.drawn.length} of ${places} codes stand.`);
+    change(before, t("Taken back: {count} of {places} codes stand.", { count: before.drawn.length, places }));
   }
 
   function finishNow() {
@@ -851,8 +853,10 @@ function render({ model, el }) {
     remember();
     const drawn = state.drawn.slice(0, state.given);
     const words = state.given
-      ? `The given rows stand; the rest is empty. Seed ${next}. Back brings back what was there.`
-      : `An empty grid, seed ${next}. Which digit will it be? Back brings back what was there.`.replace("digit", kind);
+      ? t("The given rows stand; the rest is empty. Seed {seed}. Back brings back what was there.", { seed: next })
+      : grey
+        ? t("An empty grid, seed {seed}. Which digit will it be? Back brings back what was there.", { seed: next })
+        : t("An empty grid, seed {seed}. Which class will it be? Back brings back what was there.", { seed: next });
     change({ drawn, seed: next }, words);
   }
 
@@ -862,19 +866,21 @@ function render({ model, el }) {
     change({ label });
     const after = total(core.costs(prior, memoryFor(state.label), state.drawn));
     caption.textContent = state.drawn.length
-      ? `As ${nameOf(label)} these codes cost ${inBits(after)}, as ${old} ${inBits(before)}: the fewer, the better they fit.`
-      : `Asked for: ${nameOf(label)}. ${shown.has("bars") ? "Do the first bars change? Should they?" : "Finish it, or draw several."}`;
+      ? t("As {label} these codes cost {after}, as {old} {before}: the fewer, the better they fit.", { label: nameOf(label), after: inBits(after), old, before: inBits(before) })
+      : shown.has("bars")
+        ? t("Asked for: {label}. Do the first bars change? Should they?", { label: nameOf(label) })
+        : t("Asked for: {label}. Finish it, or draw several.", { label: nameOf(label) });
   }
 
   function reheat(value) {
     const words =
       value === 0
-        ? "At 0 the likeliest code is always taken: press New and Finish now, twice. Do the images differ?"
+        ? t("At 0 the likeliest code is always taken: press New and Finish now, twice. Do the images differ?")
         : value < 1
-          ? "Colder: likely codes become likelier. Draw ten, and compare them with ten at 1."
+          ? t("Colder: likely codes become likelier. Draw ten, and compare them with ten at 1.")
           : value > 1
-            ? "Hotter: rare codes come more often. How long do strokes hold together?"
-            : "1: as it was learnt.";
+            ? t("Hotter: rare codes come more often. How long do strokes hold together?")
+            : t("1: as it was learnt.");
     change({ temperature: value }, words);
   }
 
@@ -884,7 +890,7 @@ function render({ model, el }) {
     const { label, temperature, seed, given } = sample;
     change(
       { drawn: flat(sample.codes), given, label, temperature, seed },
-      `A sample of ${inBits(sample.bits)}. Click a place to go back to it and take another turn there.`,
+      t("A sample of {bits}. Click a place to go back to it and take another turn there.", { bits: inBits(sample.bits) }),
     );
   }
 
@@ -905,8 +911,8 @@ function render({ model, el }) {
       const words = view.busy
         ? null
         : start.length
-          ? "The same beginning, several ends. Where it could go on in several ways, does it?"
-          : `${wanted.length} samples at temperature ${temperature}. Which would you take for real? Click one to look again.`;
+          ? t("The same beginning, several ends. Where it could go on in several ways, does it?")
+          : tn("{n} sample at temperature {temperature}. Would you take it for real? Click it to look again.", "{n} samples at temperature {temperature}. Which would you take for real? Click one to look again.", wanted.length, { temperature: warmth(temperature) });
       change({ seed, samples: kept(drawn, { label, temperature, seed, given }, row) }, words, !view.busy);
       if (view.busy) setTimeout(one);
     };
@@ -930,9 +936,12 @@ function render({ model, el }) {
     share();
     const strokes = pad.strokes();
     const moved = core.laidOut(strokes, picture.height, picture.width) !== strokes;
+    const yours = { kept: keep.value, rows };
     caption.textContent = state.given
-      ? `${keep.value} of ${rows} rows are yours${moved ? ", sized and centred as in MNIST" : ""}. Guess how it goes on, then press Play, or complete it six ways.`
-      : "The pad is empty, and so is the grid.";
+      ? moved
+        ? t("{kept} of {rows} rows are yours, sized and centred as in MNIST. Guess how it goes on, then press Play, or complete it six ways.", yours)
+        : t("{kept} of {rows} rows are yours. Guess how it goes on, then press Play, or complete it six ways.", yours)
+      : t("The pad is empty, and so is the grid.");
   }
 
   function begin() {
@@ -1022,10 +1031,10 @@ function render({ model, el }) {
   showSpeed();
   adopt();
   caption.textContent = shown.has("bars")
-    ? "Guess which of the bars will be drawn, then press Step. Or choose one yourself: you are the sampler."
+    ? t("Guess which of the bars will be drawn, then press Step. Or choose one yourself: you are the sampler.")
     : shown.has("drawing") && grey
-      ? "Draw the top of a digit below, then press Play. Or press Play now, and the prior draws all of it."
-      : "Press Play, and the prior draws code after code.";
+      ? t("Draw the top of a digit below, then press Play. Or press Play now, and the prior draws all of it.")
+      : t("Press Play, and the prior draws code after code.");
   show();
   model.on("change", adopt);
   return () => {
