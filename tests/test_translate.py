@@ -128,6 +128,21 @@ def test_numbers_code_and_links_are_those_of_the_english(pairs):
         assert facts(other) == facts(english), english.id
 
 
+def test_buttons_are_called_as_the_widgets_call_them(catalogue, pairs):
+    language = catalogue.parts[-3]
+    words = translate.read_catalogue(PROJECT / f"course_lib/locale/{language}/LC_MESSAGES/course.po", language)
+    named = [
+        (english.id, words[name].string, re.findall(r"\*([^*\n]+)\*", other.source))
+        for english, other in pairs
+        if english.cell_type == "markdown"
+        for name in re.findall(r"\*([^*\n]+)\*", english.source)
+        if name in words
+    ]
+    assert named
+    for cell, name, emphasized in named:
+        assert name in emphasized, cell
+
+
 def test_what_a_wrong_guess_is_told_is_what_the_catalogue_says(catalogue, pairs):
     file = PROJECT / translate.TEMPTING / f"{catalogue.stem[3:]}.{catalogue.parts[-3]}.toml"
     tables = tomllib.loads(file.read_text(encoding="utf-8"))
