@@ -17,7 +17,7 @@ export PYTHON WHEELHOUSE UV_VERSION BIN
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help course run lint check test proof trust lab exercises new-exercise grade gradescope bench weights outputs lock wheelhouse clean
+.PHONY: help course run lint check test proof trust lab exercises new-exercise messages grade gradescope bench weights outputs lock wheelhouse clean
 
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s%s\n", $$1, $$2 }' Makefile
@@ -65,6 +65,9 @@ exercises: $(READY) ## write answers into solutions/, and exercises/ from these,
 new-exercise: $(READY) ## begin an exercise: make new-exercise NAME=row_lengths LESSON=03_nearest_code
 	@$(if $(and $(NAME),$(LESSON)),,echo "Say which: make new-exercise NAME=row_lengths LESSON=03_nearest_code" >&2; exit 2)
 	@$(BIN)/python tools/new_exercise.py "$(NAME)" "$(LESSON)"
+
+messages: $(READY) ## bring every language's catalogues to what the sources say (LANGUAGE=fr begins one)
+	@$(BIN)/python tools/messages.py $(LANGUAGE)
 
 # In a container one is root, which Jupyter refuses unless told.
 lab: $(READY) ## open JupyterLab at lesson 00

@@ -17,12 +17,16 @@ from babel.messages.pofile import read_po
 FOLDER = Path(__file__).parent / "locale"  # LANGUAGE/LC_MESSAGES/course.po
 
 
+def languages() -> set[str]:
+    """English, and those with a catalogue."""
+    return {"en", *(file.parts[-3] for file in FOLDER.glob("*/LC_MESSAGES/course.po"))}
+
+
 def language() -> str:
     """'en', or what COURSE_LANG names. ValueError for a language without a catalogue."""
     wanted = os.environ.get("COURSE_LANG") or "en"
-    there = sorted(file.parts[-3] for file in FOLDER.glob("*/LC_MESSAGES/course.po"))
-    if wanted not in ("en", *there):
-        raise ValueError(f"the language is {wanted!r}; wanted one of {', '.join(['en', *there])}")
+    if wanted not in languages():
+        raise ValueError(f"the language is {wanted!r}; wanted one of {', '.join(sorted(languages()))}")
     return wanted
 
 
@@ -90,3 +94,8 @@ def _(message: str) -> str:
 def ngettext(one: str, many: str, n: int) -> str:
     """The words for a count of n in the reader's language."""
     return translations(file_of(language())).ngettext(one, many, n)
+
+
+def N_(message: str) -> str:
+    """Marks words for the catalogues that `_` is asked for later."""
+    return message

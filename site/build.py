@@ -4,6 +4,7 @@ The site takes the place of the old one as a whole, or not at all: a warning is 
 """
 
 import argparse
+import os
 import re
 import signal
 import sys
@@ -20,6 +21,8 @@ import check  # noqa: E402
 import outputs  # noqa: E402
 import stage  # noqa: E402
 
+from course_lib import language  # noqa: E402
+
 MARKS = ("vq-course site", "course_lib.pages")  # a folder that may be replaced has one in its index.html
 
 
@@ -32,8 +35,8 @@ def build(project: Path, notebooks: Path, out: Path) -> list[stage.Page]:
     out.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as temporary:
         sources, pages, old = (Path(temporary, name) for name in ("sources", "new", "old"))
-        lessons = stage.stage(project, notebooks, sources, pages / "figures")
-        wrong = written(project, sources, pages) or check.broken_links(pages)
+        lessons, wrong = every_language(project, notebooks, sources, pages)
+        wrong = wrong or check.broken_links(pages)
         if wrong:
             raise SystemExit("\n".join([*wrong, f"The site was not written; {out} is as it was."]))
         try:
@@ -47,12 +50,49 @@ def build(project: Path, notebooks: Path, out: Path) -> list[stage.Page]:
     return lessons
 
 
-def written(project: Path, sources: Path, pages: Path) -> list[str]:
+def every_language(project: Path, notebooks: Path, sources: Path, pages: Path) -> tuple[list[stage.Page], list[str]]:
+    """Writes the English pages, and below them those of each language with a notebook; gives all lessons and warnings.
+
+    The lessons of a language lie in a folder of its name: notebooks/de/.
+    """
+    before, lessons, wrong, names = os.environ.get("COURSE_LANG", ""), [], [], {}
+    spoken = [
+        "en",
+        *sorted({file.parent.name for file in notebooks.glob("*/[0-9][0-9]_*.ipynb")} & language.languages()),
+    ]
+    try:
+        for name in spoken:
+            language.speak(name)
+            english = name == "en"
+            figures = (pages if english else pages / name) / "figures"
+            folder = notebooks if english else notebooks / name
+            lessons += stage.stage(project, folder, sources / name, figures)
+            names[name] = {
+                str(file.relative_to(sources / name).with_suffix("")) for file in (sources / name).rglob("*.*")
+            }
+        for name in spoken:
+            language.speak(name)
+            wrong += written(project, sources / name, pages if name == "en" else pages / name, names)
+    finally:
+        os.environ["COURSE_LANG"] = before
+    return lessons, wrong
+
+
+def written(project: Path, sources: Path, pages: Path, names: dict[str, set[str]]) -> list[str]:
     """Lets Sphinx write the pages; gives its warnings, 'notebooks/01.ipynb, cell 3: what is wrong'."""
     told = StringIO()
     with patch_docutils(str(HERE)), docutils_namespace():
-        settings = {"course_project": str(project)}
-        Sphinx(sources, HERE, pages, pages.with_name("doctrees"), "html", settings, status=None, warning=told).build()
+        settings = {"course_project": str(project), "course_pages": names}
+        Sphinx(
+            sources,
+            HERE,
+            pages,
+            sources.with_name(f"{sources.name}-doctrees"),
+            "html",
+            settings,
+            status=None,
+            warning=told,
+        ).build()
     plain = outputs.ANSI.sub("", told.getvalue()).replace(f"{sources}/", "")
     # MyST-NB counts a notebook's lines as 10,000 for each cell
     plain = re.sub(r"\.ipynb:(\d+)\d{4}: WARNING", r".ipynb, cell \1", plain)

@@ -1,23 +1,28 @@
 """How Sphinx writes the site; `build.py` stages the sources and calls it."""
 
+import json
 import os
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))  # the extensions below
+import words
+from words import _
 
-project = "VQ-VAEs in PyTorch"
-language = "en"
+from course_lib import language as spoken
+
+project = _("VQ-VAEs in PyTorch")
+language = spoken.language()
 nitpicky = True
 extensions = [
     "myst_nb", "sphinx.ext.autodoc", "sphinx.ext.viewcode", "sphinx_copybutton", "sphinx_design",
-    "formulas", "links", "docstrings", "widget_scripts",
+    "formulas", "links", "docstrings", "widget_scripts", "words",
 ]  # fmt: skip
 
 # Notebooks and Markdown
 nb_execution_mode = "off"
-nb_code_prompt_show = "Show the code"
-nb_code_prompt_hide = "Hide the code"
+nb_code_prompt_show = _("Show the code")
+nb_code_prompt_hide = _("Hide the code")
 myst_enable_extensions = ["amsmath", "attrs_block", "attrs_inline", "deflist", "dollarmath"]
 myst_heading_anchors = 4
 myst_heading_slug_func = "links.anchor"
@@ -41,6 +46,8 @@ html_static_path = ["static"]
 templates_path = ["templates"]
 html_css_files = ["course.css", "predictions.css"]
 html_js_files = ["course.js", "predictions.js"]
+if said := spoken.table(words.catalogue(), "predictions.js"):
+    html_js_files.insert(0, ("", {"body": f"(window.vqCatalogues ??= {{}}).predictions = {json.dumps(said)};"}))
 html_sidebars = {"**": ["brand.html", "search-button-field.html", "sbt-sidebar-nav.html"]}
 html_copy_source = False
 html_context = {"default_mode": "auto"}

@@ -15,12 +15,22 @@ def anchor(heading: str) -> str:
 def _lead_out(app, doctree) -> None:
     """A link to a file of the project that is no page leads to the repository, or without one becomes its name.
 
+    From a page in another language it leads to the English page where there is no other.
+
     What exists nowhere is left to the parser's own warning.
     """
     for link in list(doctree.findall(addnodes.pending_xref)):
         if link["reftype"] != "myst" or link.get("refdomain") or link["reftarget"].startswith("#"):
             continue
-        path = os.path.normpath(Path(app.env.docname).parent / link["reftarget"].split("#")[0])
+        target, hash, heading = link["reftarget"].partition("#")
+        path = os.path.normpath(Path(app.env.docname).parent / target)
+        page = os.path.splitext(path)[0].replace(os.sep, "/")
+        if page in app.env.found_docs:
+            continue
+        if page in app.config.course_pages["en"]:  # not translated
+            address = f"{'../' * (app.env.docname.count('/') + 1)}{page}.html{hash}{heading}"
+            link.replace_self(nodes.reference("", "", *link.children[0].children, refuri=address))
+            continue
         if path.startswith("..") or not (Path(app.config.course_project) / path).exists():
             continue
         name = path.replace(os.sep, "/")

@@ -13,6 +13,7 @@ from markdown_it import MarkdownIt
 from mdit_py_plugins.dollarmath import dollarmath_plugin
 from nbformat import NotebookNode
 from nbformat.v4 import new_output
+from words import _
 
 from course_lib.lesson.predict import MIME
 
@@ -64,13 +65,14 @@ def _html(html: str) -> NotebookNode:
 
 def _form(questions: dict, number: int) -> str:
     data = escape(json.dumps(questions, ensure_ascii=False))
-    without_scripts = "<noscript><p>Make your guess before you open the outcome.</p></noscript>"
+    first = _("Make your guess before you open the outcome.")
+    without_scripts = f"<noscript><p>{first}</p></noscript>"
     return f'<div class="vq-prediction" data-number="{number}" data-prediction="{data}">{without_scripts}</div>'
 
 
 def _fold(outputs, number: int) -> str:
-    content = "\n".join(outputs)
-    return f'<details class="vq-outcome" data-number="{number}"><summary>Show the outcome</summary>{content}</details>'
+    content, summary = "\n".join(outputs), _("Show the outcome")
+    return f'<details class="vq-outcome" data-number="{number}"><summary>{summary}</summary>{content}</details>'
 
 
 def _shown(output: NotebookNode) -> str:
@@ -89,4 +91,6 @@ def _table(questions: dict) -> str:
         f'<tr><th scope="row">{escape(question["name"])}</th><td>{escape(question["text"])}</td></tr>'
         for question in questions["questions"]
     )
-    return f'<table class="vq-outcomes"><thead><tr><th>question</th><th>outcome</th></tr></thead>{rows}</table>'
+    question, outcome = _("question"), _("outcome")
+    head = f"<thead><tr><th>{question}</th><th>{outcome}</th></tr></thead>"
+    return f'<table class="vq-outcomes">{head}{rows}</table>'

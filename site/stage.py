@@ -10,21 +10,28 @@ from html import escape
 from pathlib import Path
 
 import jinja2
+import links
 import nbformat
 import outputs
 import predictions
+from babel import dates, numbers
 from PIL import Image
+from words import _, ngettext
 
+from course_lib import language
+from course_lib.language import N_
 from course_lib.lesson import widgets
 
 HERE = Path(__file__).parent
 DOCUMENTS = ("gpu", "instructors", "trust", "symptoms", "glossary")  # in this order, those that are there
-NAMES = {"mnist": "MNIST", "cifar10": "CIFAR-10", "fsdd": "spoken digits"}
+NAMES = {"mnist": "MNIST", "cifar10": "CIFAR-10", "fsdd": N_("spoken digits")}
 
-
-_FRONT = jinja2.Environment(
-    loader=jinja2.FileSystemLoader(HERE), undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-).get_template("index.md.j2")
+_TEMPLATES = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(HERE), undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+    extensions=["jinja2.ext.i18n"],
+)  # fmt: skip
+_TEMPLATES.policies["ext.i18n.trimmed"] = True
+_TEMPLATES.install_gettext_callables(_, ngettext, newstyle=True)
 
 
 @dataclass
@@ -52,14 +59,18 @@ class Page:
         if "made" not in self.course:
             return ""
         made = self.course["made"]
-        data = [NAMES.get(name, name) + " (a sample)" * (kind == "sample") for name, kind in made["data"].items()]
-        return " · ".join([f"Outputs of {_day(made['date'])}", *data, made["machine"], f"ran in {made['seconds']} s"])
+        sample = _("{data} (a sample)")
+        data = [
+            (sample if kind == "sample" else "{data}").format(data=_name(data)) for data, kind in made["data"].items()
+        ]
+        when = _("Outputs of {day}").format(day=_day(made["date"]))
+        return " · ".join([when, *data, made["machine"], _("ran in {seconds} s").format(seconds=made["seconds"])])
 
     @property
     def samples(self) -> list[str]:
         """The data sets in whose place a sample was used."""
         data = self.course.get("made", {}).get("data", {})
-        return [NAMES.get(name, name) for name, kind in data.items() if kind == "sample"]
+        return [_name(name) for name, kind in data.items() if kind == "sample"]
 
     def stopped(self) -> tuple[int, str] | None:
         """Where the notebook's run stopped: the cell's position, and 'cell 3: NameError: ...', counting code cells."""
@@ -69,7 +80,8 @@ class Page:
             if "raises-exception" not in cell.metadata.get("tags", []):
                 for output in cell.get("outputs", []):
                     if output.output_type == "error":
-                        return position, f"cell {number}: {output.ename}: {output.evalue}".strip().splitlines()[0]
+                        where = _("cell {number}").format(number=number)
+                        return position, f"{where}: {output.ename}: {output.evalue}".strip().splitlines()[0]
         return None
 
 
@@ -87,34 +99,41 @@ def read(folder: Path) -> list[Page]:
 def stage(project: Path, notebooks: Path, folder: Path, figures: Path) -> list[Page]:
     """Writes the sources of the site into `folder`, its pictures into `figures`, and gives the lessons.
 
-    project: where exercises/, docs/ and README.md are. notebooks: where the lessons are.
+    project: where exercises/, docs/ and README.md are. notebooks: where the lessons are. Where another language than
+    English is spoken, they alone become pages, beside a front page; the rest is linked to in English.
     """
-    lessons, exercises = read(notebooks), read(project / "exercises")
+    lessons, english = read(notebooks), language.language() == "en"
+    exercises = read(project / "exercises") if english else []
     if not lessons:
         raise SystemExit(f"there is no lesson (NN_topic.ipynb) in {notebooks}")
     figures.mkdir(parents=True)
     for kind, pages in {"notebooks": lessons, "exercises": exercises}.items():
         for page in pages:
-            _write(folder / kind / page.path.name, nbformat.writes(_as_page(page, figures)))
-    documents = [f"docs/{name}" for name in DOCUMENTS if (project / "docs" / f"{name}.md").exists()]
+            text = nbformat.writes(_as_page(page, figures))
+            # notebooks/de/ is a folder deeper than what lies beside it; its pages are not
+            _write(folder / kind / page.path.name, text if english else text.replace("](../", "]("))
+    documents = [f"docs/{name}" for name in DOCUMENTS if english and (project / "docs" / f"{name}.md").exists()]
     for document in documents:
         _write(folder / f"{document}.md", (project / f"{document}.md").read_text(encoding="utf-8"))
-    if project == HERE.parent:
+    if english and project == HERE.parent:
         shutil.copytree(HERE / "reference", folder / "reference")
     parts = {
-        "Lessons": [f"notebooks/{page.path.stem}" for page in lessons],
-        "Exercises": [f"{page.title.removeprefix('Exercise ')} <exercises/{page.path.stem}>" for page in exercises],
-        "Guides": documents,
-        "Reference": [
+        _("Lessons"): [f"notebooks/{page.path.stem}" for page in lessons],
+        _("Exercises"): [f"{page.title.removeprefix('Exercise ')} <exercises/{page.path.stem}>" for page in exercises],
+        _("Guides"): documents,
+        _("Reference"): [
             f"course_lib.{file.stem} <reference/{file.stem}>"
             for file in sorted((folder / "reference").glob("*.md"), reverse=True)
         ],
     }
-    index = _FRONT.render(
+    index = _TEMPLATES.get_template("index.md.j2").render(
+        english=english,
         lessons=lessons,
         exercises=exercises,
+        begin=f"notebooks/{lessons[0].path.stem}",
         parts=parts,
-        seen=_what_you_will_see(project / "README.md"),
+        anchor=links.anchor(_("Lessons")),
+        seen=_what_you_will_see(project / "README.md") if english else {},
         repository=os.environ.get("COURSE_URL", "").rstrip("/"),
         touch=_grid() if project == HERE.parent else "",
         first=_first_training(project / "build" / "first", figures),
@@ -150,7 +169,8 @@ def _first_training(folder: Path, figures: Path) -> dict | None:
         return None
     shutil.copy(folder / "digits.png", figures / "first.png")
     first = json.loads((folder / "first.json").read_text(encoding="utf-8"))
-    return {**first, "date": _day(first["date"])}
+    images = numbers.format_decimal(first["images"], locale=language.language())
+    return {**first, "date": _day(first["date"]), "images": images}
 
 
 def _preview(file: Path, figures: Path) -> tuple[int, int] | None:
@@ -161,10 +181,13 @@ def _preview(file: Path, figures: Path) -> tuple[int, int] | None:
     return Image.open(file).size
 
 
+def _name(data: str) -> str:
+    return _(NAMES[data]) if data in NAMES else data
+
+
 def _day(iso: str) -> str:
     """'2026-11-27' -> '27 November 2026'."""
-    day = date.fromisoformat(iso)
-    return f"{day.day} {day:%B %Y}"
+    return dates.format_date(date.fromisoformat(iso), "d MMMM y", locale=language.language())
 
 
 def _as_page(page: Page, figures: Path) -> nbformat.NotebookNode:
@@ -179,30 +202,38 @@ def _as_page(page: Page, figures: Path) -> nbformat.NotebookNode:
     head = _facts(page) + [_box("sample", _sample(page))] * bool(page.samples)
     if stopped:
         position, where = stopped
-        told = f"This lesson stopped at {escape(where)}. The cells after it were not run."
+        told = _("This lesson stopped at {cell}. The cells after it were not run.").format(cell=escape(where))
+        show = _("Show it")
         cells.insert(position + 1, nbformat.v4.new_markdown_cell(_box("failure", f'<span id="stopped"></span>{told}')))
-        head.append(_box("failure", f'{told} <a href="#stopped">Show it</a>'))
+        head.append(_box("failure", f'{told} <a href="#stopped">{show}</a>'))
     if head and cells and cells[0].cell_type == "markdown":
-        title, _, rest = cells[0].source.partition("\n")
-        cells[0].source = "\n\n".join(
-            [title, *head, re.sub(r"^About \d+ minutes\. (Difficulty: \d of 3\. ?)?", "", rest, flags=re.M)]
-        )
+        title, *rest = cells[0].source.split("\n", 1)
+        cells[0].source = "\n\n".join([title, *head, re.sub(_stated(), "", "".join(rest), flags=re.M)])
     return page.notebook
 
 
+def _stated() -> str:
+    """How the facts stand in the notebook's own text: 'About 45 minutes. Difficulty: 1 of 3.', a regular expression."""
+    minutes, difficulty = (
+        re.escape(words).replace(r"\{\}", r"\d+") for words in (_("About {} minutes."), _("Difficulty: {} of 3."))
+    )
+    return f"^{minutes} ?({difficulty} ?)?"
+
+
 def _facts(page: Page) -> list[str]:
-    parts = {"minutes": "{} minutes", "difficulty": "difficulty {} of 3"}
+    parts = {"minutes": _("{} minutes"), "difficulty": _("difficulty {} of 3")}
     stated = [text.format(page.course[name]) for name, text in parts.items() if name in page.course]
     lines = [f'<p class="facts">{" · ".join(stated)}</p>'] * bool(stated)
     return lines + [f'<p class="made">{escape(page.made)}</p>'] * bool(page.made)
 
 
 def _sample(page: Page) -> str:
-    return (
-        f"This page was made with a small sample that comes with the course, not with {' and '.join(page.samples)}: "
-        "neither a copy nor a network was found. For the real data run <code>make run</code> with a network, or put "
-        "the files into <code>data/</code> first."
+    words = _(
+        "This page was made with a small sample that comes with the course, not with {data}: neither a copy nor a "
+        "network was found. For the real data run <code>make run</code> with a network, or put the files into "
+        "<code>data/</code> first."
     )
+    return words.format(data=_(" and ").join(page.samples))
 
 
 def _box(kind: str, html: str) -> str:

@@ -17,7 +17,11 @@ def _load(app, page, template, context, doctree) -> None:
 
     stored = sorted({name for _, names in hosts for name in names.split() if name in weights.MODELS})  # not one's own
     scripts = {f"weights-{name}": widgets.weights_script(name, weights.read(name)) for name in stored}
-    scripts |= {name: widgets.script(name) for name in sorted({name for name, _ in hosts})}
+    spoken = app.config.language
+    scripts |= {
+        name: widgets.catalogue_script(name, spoken) + widgets.script(name)
+        for name in sorted({name for name, _ in hosts})
+    }
     scripts["host"] = (widgets.HERE / "host.js").read_text(encoding="utf-8")
     folder = Path(app.outdir, "_static", "widgets")
     folder.mkdir(exist_ok=True)

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from course_lib import weights
 from course_lib.data import samples
+from course_lib.language import _
 from course_lib.lesson import plots
 from course_lib.quantize import flatten_latents
 
@@ -32,24 +33,32 @@ def five_boxes(*lit: str, alt: str = "") -> None:
     ground.axis("off")
     strength = {name: 1.0 if not lit or name in lit else FADED for name in (*BOXES, *STEPS, *OTHERS)}
     images, colours, codes = _a_seven_on_its_way()
-    beneath = ("28 x 28 numbers", "7 x 7 vectors $x$", "7 x 7 integers $k$", "7 x 7 rows $q$", "28 x 28 numbers")
-    for i, (name, picture, content) in enumerate(zip(BOXES, images, beneath)):
+    beneath = (
+        _("28 x 28 numbers"),
+        _("7 x 7 vectors $x$"),
+        _("7 x 7 integers $k$"),
+        _("7 x 7 rows $q$"),
+        _("28 x 28 numbers"),
+    )
+    titles = _("image"), _("latents"), _("codes"), _("quantized"), _("reconstruction")
+    for i, (name, title, picture, content) in enumerate(zip(BOXES, titles, images, beneath)):
         box = figure.add_axes((0.02 + 0.2 * i, 0.39, 0.14, 0.14 * 10 / 3.3))
         box.imshow(picture, vmin=0, vmax=1, alpha=strength[name])
         box.set(xticks=[], yticks=[])
         box.spines[:].set(visible=True, alpha=strength[name], linewidth=2.5 if name in lit else 1)
-        box.set_title(name, loc="center", alpha=max(strength[name], 0.35), weight="bold" if name in lit else None)
+        box.set_title(title, loc="center", alpha=max(strength[name], 0.35), weight="bold" if name in lit else None)
         box.set_xlabel(content, fontsize=9, alpha=max(strength[name], 0.35))
         if name == "codes":
             for (row, column), code in zip(torch.cartesian_prod(torch.arange(7), torch.arange(7)), codes):
                 box.text(column, row, int(code), ha="center", va="center", fontsize=6, alpha=strength[name])
-    for i, name in enumerate(STEPS):
+    steps = _("encode"), _("measure, choose"), _("look up"), _("decode")
+    for i, (name, words) in enumerate(zip(STEPS, steps)):
         arrow = {"arrowstyle": "->", "lw": 1.8, "color": plots.INK, "alpha": max(strength[name], 0.35)}
         ground.annotate("", (2.18 + 2 * i, 1.95), (1.65 + 2 * i, 1.95), arrowprops=arrow)
         ground.text(
             1.9 + 2 * i,
             2.03,
-            name.replace(", ", ",\n"),
+            words.replace(", ", ",\n"),
             ha="center",
             va="bottom",
             multialignment="center",
@@ -60,12 +69,15 @@ def five_boxes(*lit: str, alt: str = "") -> None:
     orange = {"arrowstyle": "->", "lw": 2, "color": plots.BACKWARD}
     if "gradient" in lit:
         ground.annotate("", (3.0, 0.95), (7.0, 0.95), arrowprops=orange | {"connectionstyle": "arc3,rad=-0.12"})
-        ground.text(7.1, 0.86, "the gradient, copied\nfrom $q$ to $x$", fontsize=9, color=plots.BACKWARD, va="center")
+        ground.text(
+            7.1, 0.86, _("the gradient, copied\nfrom $q$ to $x$"), fontsize=9, color=plots.BACKWARD, va="center"
+        )
     if "losses" in lit:
-        for left, right, words in ((0.9, 9.1, "reconstruction loss"), (2.9, 7.1, "codebook and commitment loss")):
-            height = 0.2 if words.startswith("recon") else 0.85
+        for left, right, height, where, words in (
+            (0.9, 9.1, 0.2, 8.1, _("reconstruction loss")),
+            (2.9, 7.1, 0.85, 5.0, _("codebook and commitment loss")),
+        ):
             ground.plot([left, left, right, right], [1.02, height, height, 1.02], color=plots.BACKWARD, lw=2)
-            where = 8.1 if words.startswith("recon") else 5.0
             ground.text(
                 where,
                 height,
@@ -76,8 +88,11 @@ def five_boxes(*lit: str, alt: str = "") -> None:
                 color=plots.BACKWARD,
                 backgroundcolor="white",
             )
-    named = f" Lit: {', '.join(lit)}." if lit else ""
-    plots.show(figure, alt or f"Five boxes from an image of a seven by latents, codes, quantized to its copy.{named}")
+    shown = dict(zip((*BOXES, *STEPS, *OTHERS), (*titles, *steps, _("codebook"), _("gradient"), _("losses"))))
+    told = _("Five boxes from an image of a seven by latents, codes, quantized to its copy.")
+    if lit:
+        told += " " + _("Lit: {parts}.").format(parts=", ".join(shown[name] for name in lit))
+    plots.show(figure, alt or told)
 
 
 def _codebook(figure: plt.Figure, ground: plt.Axes, colours: Tensor, strength: float, lit: bool) -> None:
@@ -87,7 +102,11 @@ def _codebook(figure: plt.Figure, ground: plt.Axes, colours: Tensor, strength: f
     strip.set(xticks=[], yticks=[])
     strip.spines[:].set(visible=True, alpha=strength, linewidth=2.5 if lit else 1)
     strip.set_title(
-        f"codebook: {len(colours)} vectors $e_k$", loc="center", fontsize=9, alpha=max(strength, 0.35), pad=2
+        _("codebook: {count} vectors $e_k$").format(count=len(colours)),
+        loc="center",
+        fontsize=9,
+        alpha=max(strength, 0.35),
+        pad=2,
     )
     for x in (3.9, 5.9):
         arrow = {"arrowstyle": "->", "ls": "--", "color": plots.INK, "alpha": max(strength, 0.35)}

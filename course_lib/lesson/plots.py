@@ -15,6 +15,8 @@ from IPython.display import Image, Markdown, display
 from matplotlib.colors import to_rgb
 from PIL import Image as PILImage
 
+from course_lib.language import _
+
 CODE_COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#F0E442", "#C8102E", "#99DDFF", "#882255"]
 INK, GREY, PALE, FORWARD, BACKWARD = "#222222", "#8C8C8C", "#DDDDDD", "#0072B2", "#D55E00"
 
@@ -144,7 +146,7 @@ def training_curves(
         if name in (levels or {}):
             words, level = levels[name]
             ax.axhline(level, color=GREY, linewidth=1, label=words)
-        ax.set(xlabel=f"update (mean of {smooth})", ylabel=label)
+        ax.set(xlabel=_("update (mean of {count})").format(count=smooth), ylabel=label)
         if any(word in name for word in ("loss", "error", "mse")):
             ax.set_yscale("log")
             ax.yaxis.set_major_formatter(_plain)

@@ -14,8 +14,10 @@ from textwrap import fill, shorten
 
 from IPython.display import display
 
+from course_lib.language import N_, _
+
 MIME = "application/vnd.vq-course.prediction+json"  # the questions, for a page that builds inputs from them
-STILL_OPEN = "You can still guess: put your answers in place of the dots above, then run both cells again."
+STILL_OPEN = N_("You can still guess: put your answers in place of the dots above, then run both cells again.")
 TEMPTING = Path(__file__).parent / "tempting"
 
 
@@ -73,14 +75,17 @@ class Question:
         if self.kind == "number":
             if isinstance(answer, Real) and not isinstance(answer, bool):
                 return answer
-            wanted = "a number"
+            wanted = _("a number")
         else:
             values = {_text(value).casefold(): value for value in self.choices or (True, False)}
             word = _text(answer).strip().casefold()
             if word in values:
                 return values[word]
-            wanted = f"one of {', '.join(map(repr, self.choices))}" if self.choices else "True (yes) or False (no)"
-        raise ValueError(f"{self.name}: wanted {wanted}, not {shorten(repr(answer), 60)}.")
+            wanted = _("True (yes) or False (no)")
+            if self.choices:
+                wanted = _("one of {choices}").format(choices=", ".join(map(repr, self.choices)))
+        words = _("{question}: wanted {wanted}, not {answer}.")
+        raise ValueError(words.format(question=self.name, wanted=wanted, answer=shorten(repr(answer), 60)))
 
     def holds(self, value, within: float) -> bool:
         """Whether the value that was read is what happens; a number is judged against the digits that are shown."""
@@ -122,8 +127,8 @@ class Comparison:
             self.rows.append((question.name, shown, _text(question.outcome), self._verdict(question, answer)))
         verdicts = [verdict for *_, verdict in self.rows]
         held, made = verdicts.count("holds"), verdicts.count("holds") + verdicts.count("differs")
-        tolerance = f" (numbers within {100 * within:.3g}%)" if within else ""
-        self.score = f"{held} of {made} held{tolerance}." if made else STILL_OPEN
+        score = _("{held} of {made} held (numbers within {share}%).") if within else _("{held} of {made} held.")
+        self.score = score.format(held=held, made=made, share=f"{100 * within:.3g}") if made else _(STILL_OPEN)
         self.columns = (0, 2) if set(verdicts) == {"no guess"} else (0, 1, 2, 3)
 
     def _verdict(self, question: Question, answer) -> str:
@@ -141,7 +146,14 @@ class Comparison:
         return "differs"
 
     def _table(self) -> list[list[str]]:
-        rows = [("question", "your guess", "outcome", ""), *self.rows]
+        said = {
+            "holds": _("holds"),
+            "differs": _("differs"),
+            "not understood": _("not understood"),
+            "no guess": _("no guess"),
+        }
+        rows = [(_("question"), _("your guess"), _("outcome"), "")]
+        rows += [(*row, said[verdict]) for *row, verdict in self.rows]
         return [[row[i] for i in self.columns] for row in rows]
 
     def __repr__(self) -> str:
@@ -162,7 +174,8 @@ class Comparison:
         body = "".join("<tr><td>" + "</td><td>".join(row) + "</td></tr>" for row in rows)
         table = f"<table><thead><tr><th>{'</th><th>'.join(head)}</th></tr></thead><tbody>{body}</tbody></table>"
         words = "".join(f"<p>{escape(words)}</p>" for words in (self.score, *self.notes))
-        return f"The outcome:\n{table}" + re.sub("`(.+?)`", r"<code>\1</code>", words)
+        first = _("The outcome:")
+        return f"{first}\n{table}" + re.sub("`(.+?)`", r"<code>\1</code>", words)
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
         data = {"questions": [question.as_json() for question in self.questions], "within": self.within}
@@ -173,12 +186,18 @@ def _given(guess, names: list[str]) -> tuple[dict, list[str]]:
     """The answers to questions that are asked, and words about whatever else came."""
     if not isinstance(guess, Mapping):
         form = f'{{"{names[0]}": ...}}'
-        return {}, [f"A guess is a dictionary, such as {form}, not {shorten(repr(guess), 60)}."]
+        return {}, [
+            _("A guess is a dictionary, such as {form}, not {guess}.").format(form=form, guess=shorten(repr(guess), 60))
+        ]
     notes = []
     for name in guess:
         if name not in names:
             close = get_close_matches(str(name), names, n=1) or names
-            notes.append(f"{name}: no question has this name. Did you mean {' or '.join(close)}?")
+            notes.append(
+                _("{name}: no question has this name. Did you mean {close}?").format(
+                    name=name, close=_(" or ").join(close)
+                )
+            )
     return {name: answer for name, answer in guess.items() if name in names and answer is not None}, notes
 
 
@@ -194,5 +213,5 @@ def _as_shown(value):
 
 def _text(value) -> str:
     if isinstance(value, bool):
-        return "yes" if value else "no"
+        return _("yes") if value else _("no")
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -30,7 +30,12 @@
     return Math.abs(value - outcome) <= Math.max(within * Math.abs(outcome), 1e-9);
   }
 
-  const words = (question) => (question.kind === "yes/no" ? ["yes", "no"] : question.choices);
+  const words = (question) => (question.kind === "yes/no" ? [t("yes"), t("no")] : question.choices);
+
+  // --- Words: course_lib.language.table of these, which conf.py puts on a page that is not in English -------------------
+
+  const t = (message, values = {}) =>
+    (globalThis.vqCatalogues?.predictions.messages[message] ?? message).replace(/\{(\w+)\}/g, (place, name) => values[name] ?? place);
 
   const percent = (share) => `${Number((100 * share).toPrecision(3))}%`;
 
@@ -81,8 +86,8 @@
       set = (value) => radios.forEach((radio) => { radio.checked = radio.value === value; });
     } else {
       const input = question.kind === "number"
-        ? element("input", { type: "text", inputmode: "decimal", autocomplete: "off", size: 9, placeholder: "a number" })
-        : element("select", {}, element("option", { value: "" }, "choose"),
+        ? element("input", { type: "text", inputmode: "decimal", autocomplete: "off", size: 9, placeholder: t("a number") })
+        : element("select", {}, element("option", { value: "" }, t("choose")),
           ...words(question).map((word) => element("option", { value: word }, word)));
       input.id = id;
       input.setAttribute("aria-describedby", result.id);
@@ -113,13 +118,13 @@
     const folds = [...document.querySelectorAll(`.vq-outcome[data-number="${place.dataset.number}"]`)];
     const told = explanation(folds.at(-1));
     const fields = questions.map((question, i) => field(question, `vq-${place.dataset.number}-${i}`));
-    const check = element("button", { type: "submit", class: "vq-main" }, "Check");
-    const show = element("button", { type: "button" }, "Show without a guess");
-    const again = element("button", { type: "button" }, "Start again");
+    const check = element("button", { type: "submit", class: "vq-main" }, t("Check"));
+    const show = element("button", { type: "button" }, t("Show without a guess"));
+    const again = element("button", { type: "button" }, t("Start again"));
     const status = element("p", { class: "vq-status", role: "status" });
-    const form = element("form", { "aria-label": `Your guess, prediction ${place.dataset.number}`, novalidate: true },
-      element("p", { class: "vq-title" }, "Your guess"),
-      ...(told.length ? [element("p", { class: "vq-waits" }, "What happens, and why, waits below for it.")] : []), ...fields.map(({ row }) => row),
+    const form = element("form", { "aria-label": t("Your guess, prediction {number}", { number: place.dataset.number }), novalidate: true },
+      element("p", { class: "vq-title" }, t("Your guess")),
+      ...(told.length ? [element("p", { class: "vq-waits" }, t("What happens, and why, waits below for it."))] : []), ...fields.map(({ row }) => row),
       element("div", { class: "vq-buttons" }, check, show, again, status));
 
     function open(opened) {
@@ -139,7 +144,7 @@
 
     function reveal() {
       for (const { question, result } of fields) {
-        result.replaceChildren(element("strong", {}, `Outcome: ${question.text}.`));
+        result.replaceChildren(element("strong", {}, t("Outcome: {outcome}.", { outcome: question.text })));
       }
     }
 
@@ -155,11 +160,12 @@
         const right = holds(question, value, within);
         held += right;
         row.dataset.verdict = right ? "holds" : "differs";
-        result.append(element("strong", {}, right ? "Holds." : `Differs: ${question.text}.`));
+        result.append(element("strong", {}, right ? t("Holds.") : t("Differs: {outcome}.", { outcome: question.text })));
         if (!right && question.tempting) result.append(" ", ...prose(question.tempting));
       }
-      const numbers = within && questions.some(({ kind }) => kind === "number") ? `, numbers within ${percent(within)}` : "";
-      status.textContent = made ? `${held} of ${made} held${numbers}.` : "";
+      const score = { held, made, share: percent(within) };
+      const numbers = within && questions.some(({ kind }) => kind === "number");
+      status.textContent = !made ? "" : numbers ? t("{held} of {made} held, numbers within {share}.", score) : t("{held} of {made} held.", score);
       return made;
     }
 
@@ -167,10 +173,10 @@
       event.preventDefault();
       const wrong = fields.find(({ question, get }) => Number.isNaN(read(question, get())));
       if (wrong) {
-        status.textContent = `“${wrong.get()}” is not a number that this page understands.`;
+        status.textContent = t("“{answer}” is not a number that this page understands.", { answer: wrong.get() });
         wrong.row.complain();
       } else if (fields.every(({ question, get }) => read(question, get()) === undefined)) {
-        status.textContent = "Answer at least one question, or show the outcome without a guess.";
+        status.textContent = t("Answer at least one question, or show the outcome without a guess.");
       } else {
         open(true);
         mark();

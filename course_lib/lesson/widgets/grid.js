@@ -625,7 +625,7 @@ function render({ model, el }) {
     const back = from.pop();
     const count = back.codes.filter((code, i) => code !== codes[i]).length;
     if (same(back.pixels, pixels) && back.strokes.length === pad.strokes().length)
-      return set(back.codes, `${message}: ${tn("{n} place", "{n} places", count)}.`);
+      return set(back.codes, tn("{message}: {n} place.", "{message}: {n} places.", count, { message }));
     cancelAnimationFrame(drawing);
     drawing = 0;
     closePalette();
@@ -633,7 +633,7 @@ function render({ model, el }) {
     first = null;
     pad.restore(back.strokes);
     later("image");
-    set(back.codes, `${message}: ${t("the image and its codes")}.`);
+    set(back.codes, t("{message}: the image and its codes.", { message }));
   }
 
   /** Travels until the drawing is another one. */

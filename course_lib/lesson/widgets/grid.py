@@ -14,12 +14,14 @@ from scipy.cluster.hierarchy import leaves_list, linkage
 from torch import Tensor, nn
 
 from course_lib import weights
+from course_lib.language import N_, _, ngettext
 from course_lib.lesson.plots import CODE_COLOURS
 from course_lib.lesson.widgets import HERE, Widget
 from course_lib.models import ConvVQVAE
 
 DIGITS = tuple("0123456789")
-THINGS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+THINGS = (N_("airplane"), N_("automobile"), N_("bird"), N_("cat"), N_("deer"))
+THINGS += (N_("dog"), N_("frog"), N_("horse"), N_("ship"), N_("truck"))
 SHOWN = {"mnist_grid": ("grid_mnist.png", DIGITS), "cifar10": ("grid_cifar10.png", THINGS)}  # test images, by class
 VARIANCE = {1: 0.0949, 3: 0.0633}  # of the training images of MNIST and CIFAR-10 in [0, 1], over all pixels
 PLACES = 32  # at most so many rows and columns: more cannot be pointed at
@@ -171,15 +173,17 @@ class Grid(Widget):
                 middle.text(
                     column, row, self.codes[row][column], ha="center", va="center", fontsize=64 / columns, color=ink
                 )
-        for ax, title in ((left, "image"), (middle, f"its {rows * columns} codes"), (right, "drawn from the codes")):
+        own = ngettext("its {n} code", "its {n} codes", rows * columns).format(n=rows * columns)
+        for ax, title in ((left, _("image")), (middle, own), (right, _("drawn from the codes"))):
             ax.set_title(title)
             ax.axis("off")
         count = len(self.colours)
-        alt = (
-            f"An image of {self.shape[0]} by {self.shape[1]} pixels, its {rows} by {columns} codes out of {count}, "
-            "each a numbered tile, and the image that the decoder draws from them."
+        alt = _(
+            "An image of {height} by {width} pixels, its {rows} by {columns} codes out of {count}, each a numbered "
+            "tile, and the image that the decoder draws from them."
         )
-        return figure, alt
+        height, width = self.shape[:2]
+        return figure, alt.format(height=height, width=width, rows=rows, columns=columns, count=count)
 
 
 def _stored(name: str) -> tuple[str, bytes, nn.Module]:
@@ -220,7 +224,7 @@ def _test_images(channels: int) -> tuple[Tensor, list[str]]:
     """Ten test images of MNIST or CIFAR-10, one of each class, which are part of the course, and their names."""
     file, names = SHOWN["mnist_grid" if channels == 1 else "cifar10"]
     strip = torch.from_numpy(np.array(Image.open(HERE / file)))  # (H, 10 W) or (H, 10 W, 3)
-    return torch.stack(strip.chunk(len(names), dim=1)), list(names)
+    return torch.stack(strip.chunk(len(names), dim=1)), [_(name) for name in names]
 
 
 def _checked_images(images: Tensor, model: ConvVQVAE) -> Tensor:

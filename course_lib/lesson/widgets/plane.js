@@ -962,7 +962,7 @@ function captionFor(event, before, after, { settings, step, codebook, trail }, c
       ); // prettier-ignore
     }
     const owns = t("Code {code} now owns {latents}.", { code: event.index, latents: howMany(count) });
-    if (!controls.includes("figures")) return `${owns} ${!count ? t("Nobody is nearer to it than to another code. Bring it back.") : event.times > 3 ? "" : t("Take it to a place where nobody chooses it.")}`;
+    if (!controls.includes("figures")) return [owns, !count ? t("Nobody is nearer to it than to another code. Bring it back.") : event.times > 3 ? "" : t("Take it to a place where nobody chooses it.")].join(" ");
     const rest = before.distortion < after.distortion && stepping ? t(" Press Step and see where it goes.") : "";
     return `${owns} ${capital(compared(before.distortion, after.distortion))}.${rest}`;
   }
@@ -990,14 +990,17 @@ function captionFor(event, before, after, { settings, step, codebook, trail }, c
       return settings.encoder_moves || settings.codes_move ? t("Nothing moves any more: nobody is pushed. Where in its cell a latent lies is all the same to the decoder.") : t("Nothing moves: switch on “codes move” or “encoder moves”.");
     if (event.still) return t("Nothing moves any more: each code in use is the mean of its latents. Is it the best there is? Drag a code elsewhere and step again.");
     if (!(settings.method === "gradient" && settings.encoder_moves) && rested(codebook, trail))
-      return `${t("The codes have come to rest: none has moved by more than 0.02 in the last 20 steps.")} ${dead && controls.includes("dead") ? t("What would you do with the grey ones?") : t("Drag one elsewhere and step on: does it come back?")}`;
+      return dead && controls.includes("dead")
+        ? t("The codes have come to rest: none has moved by more than 0.02 in the last 20 steps. What would you do with the grey ones?")
+        : t("The codes have come to rest: none has moved by more than 0.02 in the last 20 steps. Drag one elsewhere and step on: does it come back?");
     if (settings.method === "kmeans") return t("Each code went to the mean of its latents; {fall}. It can never rise in such a step.", { fall });
     if (settings.method === "ema") {
       const told = t("Counts and sums kept {share}% of their past; {fall}.", { share: rounded(100 * settings.decay, 2), fall });
       if (!dead) return told;
-      return `${told} ${controls.includes("dead")
+      const below = controls.includes("dead")
         ? tn("One code is below the threshold: restart, or wait and see.", "{n} codes are below the threshold: restart, or wait and see.", dead)
-        : tn("One code is below the threshold: nobody has chosen it for a while.", "{n} codes are below the threshold: nobody has chosen them for a while.", dead)}`; // prettier-ignore
+        : tn("One code is below the threshold: nobody has chosen it for a while.", "{n} codes are below the threshold: nobody has chosen them for a while.", dead);
+      return `${told} ${below}`;
     }
     if (settings.encoder_moves && settings.target.length) {
       if (after.codes.some((code, n) => code !== before.codes[n])) return t("A border crossed: another code goes to the decoder, and its loss jumped from {before} to {after}.", { before: short(before.reconstruction), after: short(after.reconstruction) });
@@ -1009,7 +1012,12 @@ function captionFor(event, before, after, { settings, step, codebook, trail }, c
     }
     return t("Each code took a step towards its latents, a longer one where it has more of them; {fall}.", { fall });
   }
-  if (event.kind === "add") return `${t("{latents} of your own.", { latents: howMany(after.codes.length) })} ${after.codes.length < 10 ? t("Click, or draw with the button held.") : t("Now let the codes find them: press Step or Play.")}`;
+  if (event.kind === "add") {
+    const latents = howMany(after.codes.length);
+    return after.codes.length < 10
+      ? t("{latents} of your own. Click, or draw with the button held.", { latents })
+      : t("{latents} of your own. Now let the codes find them: press Step or Play.", { latents });
+  }
   if (event.kind === "again") return t("Codes, latents, star and step are back where they began; the settings stay as you set them.");
   if (event.kind === "reset") return t("Everything is as the lesson gave it, the settings too.");
   if (event.kind === "start") {
@@ -1502,7 +1510,10 @@ function render({ model, el }) {
       const item = itemOf(handle);
       const spot = where(item).map((value) => short(value, 2)).join(", ");
       const names = {
-        code: () => t(figures.dead[item.index] ? "Code {code} at {spot}: {latents}, dead" : "Code {code} at {spot}: {latents}", { code: item.index, spot, latents: howMany(figures.counts[item.index]) }),
+        code: () => {
+          const said = { code: item.index, spot, latents: howMany(figures.counts[item.index]) };
+          return figures.dead[item.index] ? t("Code {code} at {spot}: {latents}, dead", said) : t("Code {code} at {spot}: {latents}", said);
+        },
         latent: () => t("Latent {latent} at {spot}: code {code}", { latent: item.index, spot, code: figures.codes[item.index] }),
         target: () => t("The decoder's target at {spot}", { spot }),
       };
@@ -1908,7 +1919,7 @@ function render({ model, el }) {
     if (!found) return;
     put({ ...found, history: [], trail: [] });
     fit(scene);
-    say(`${t("The scene of the link, at step {step}.", { step: scene.step })} ${captionFor({}, figures, figures, scene, controls)}`);
+    say([t("The scene of the link, at step {step}.", { step: scene.step }), captionFor({}, figures, figures, scene, controls)].join(" "));
   }
 
   // --- begin ----------------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import traitlets
 from torch import Tensor
 
 from course_lib import quantize
+from course_lib.language import _
 from course_lib.lesson import plots
 from course_lib.lesson.widgets import Widget
 
@@ -160,11 +161,13 @@ class Plane(Widget):
         for k, code in enumerate(codebook.tolist()):
             ax.annotate(str(k), code, ha="center", va="center", fontsize=8, fontweight="bold", zorder=4)
         ax.set(xlim=(left, right), ylim=(bottom, top), aspect="equal")
-        ax.set_title(f"distortion {distortion:.3f}, perplexity {perplexity:.2f} of {len(codebook)}")
-        return figure, (
-            f"{len(latents)} latents and {len(codebook)} codes in the plane, each latent coloured by its nearest code. "
-            f"Distortion {distortion:.3f}, perplexity {perplexity:.2f}; {used} of {len(codebook)} codes are in use."
+        seen = {"distortion": distortion, "perplexity": perplexity, "used": used, "N": len(latents), "K": len(codebook)}
+        ax.set_title(_("distortion {distortion:.3f}, perplexity {perplexity:.2f} of {K}").format(**seen))
+        alt = _(
+            "{N} latents and {K} codes in the plane, each latent coloured by its nearest code. "
+            "Distortion {distortion:.3f}, perplexity {perplexity:.2f}; {used} of {K} codes are in use."
         )
+        return figure, alt.format(**seen)
 
 
 def _pairs(name: str, points) -> list[list[float]]:

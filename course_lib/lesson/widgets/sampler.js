@@ -486,7 +486,7 @@ function render({ model, el }) {
     if (place)
       bill.replaceChildren(
         element("span", { class: "vq-figure" }, inBits(paid)),
-        ` ${tn("for {n} code{given}; without a prior {even}", "for {n} codes{given}; without a prior {even}", place, { given: ofGiven, even })}`,
+        " ", tn("for {n} code{given}; without a prior {even}", "for {n} codes{given}; without a prior {even}", place, { given: ofGiven, even }),
       );
     else bill.textContent = t("A full grid costs {bits} bits without a prior.", { bits: Math.round(places * Math.log2(prior.K)) });
     legend.classList.toggle("vq-shown", view.overlay === "bits");
@@ -776,7 +776,10 @@ function render({ model, el }) {
     const expected = core.entropy(learnt);
     const said = { code, chance: percent(learnt[code]), bits: inBits(cost) };
     if (drawn.length === places) change({ drawn, samples: kept(drawn) }, endWords(drawn), true);
-    else change({ drawn }, `${how === "chosen" ? t("Code {code} was chosen: {chance}, {bits}.", said) : t("Code {code} was drawn: {chance}, {bits}.", said)} ${judgement(cost, expected, how)}`, save);
+    else {
+      const what = how === "chosen" ? t("Code {code} was chosen: {chance}, {bits}.", said) : t("Code {code} was drawn: {chance}, {bits}.", said);
+      change({ drawn }, `${what} ${judgement(cost, expected, how)}`, save);
+    }
   }
 
   function judgement(cost, expected, how) {

@@ -11,6 +11,7 @@ import traitlets
 from torch import Generator, Tensor, nn
 
 from course_lib import weights
+from course_lib.language import _, ngettext
 from course_lib.lesson.widgets import Widget
 from course_lib.models import ConvVQVAE
 from course_lib.priors import CodeTransformer, bits_per_code, sample
@@ -174,16 +175,22 @@ class Sampler(Widget):
             ax.axis("off")
         for ax, image, count in zip(axes[0], self._images(filling.reshape(-1, height, width)), stages):
             ax.imshow(image, cmap="gray", vmin=0, vmax=1)
-            ax.set_title(f"{count} codes", fontsize=8, loc="center")
+            ax.set_title(ngettext("{n} code", "{n} codes", count).format(n=count), fontsize=8, loc="center")
         for ax, image, label in zip(axes[1], self._images(drawn), asked):
             ax.imshow(image, cmap="gray", vmin=0, vmax=1)
-            ax.set_title(str(label) if label < classes else "any", fontsize=8, loc="center")
-        names = f"the classes 0 to {len(asked) - 1}" if each else "any class" if self.label is None else str(self.label)
-        return figure, (
-            f"A grid of {height} by {width} codes in ten stages, from empty to full, drawn by the prior in reading "
-            f"order: {bits:.0f} bits in place of {places * math.log2(self._prior.codebook_size):.0f}. Below, "
-            f"{len(asked)} finished samples for {names} at temperature {self.temperature:g}."
+            ax.set_title(str(label) if label < classes else _("any"), fontsize=8, loc="center")
+        names = _("any class") if self.label is None else str(self.label)
+        if each:
+            names = _("the classes 0 to {last}").format(last=len(asked) - 1)
+        alt = _(
+            "A grid of {height} by {width} codes in ten stages, from empty to full, drawn by the prior in reading "
+            "order: {bits:.0f} bits in place of {even:.0f}. Below, {count} finished samples for {names} at "
+            "temperature {heat:g}."
         )
+        return figure, alt.format(
+            height=height, width=width, bits=bits.item(), even=places * math.log2(self._prior.codebook_size),
+            count=len(asked), names=names, heat=self.temperature,
+        )  # fmt: skip
 
     def _nothing(self) -> Tensor:
         """(1, C, H, W) in [-0.5, 0.5]: black, or grey where there are colours."""
