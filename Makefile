@@ -66,8 +66,9 @@ new-exercise: $(READY) ## begin an exercise: make new-exercise NAME=row_lengths 
 	@$(if $(and $(NAME),$(LESSON)),,echo "Say which: make new-exercise NAME=row_lengths LESSON=03_nearest_code" >&2; exit 2)
 	@$(BIN)/python tools/new_exercise.py "$(NAME)" "$(LESSON)"
 
-messages: $(READY) ## bring every language's catalogues to what the sources say (LANGUAGE=fr begins one)
+messages: $(READY) ## bring every language's catalogues and lessons to what the sources say (LANGUAGE=fr begins one)
 	@$(BIN)/python tools/messages.py $(LANGUAGE)
+	@$(BIN)/python tools/translate.py
 
 # In a container one is root, which Jupyter refuses unless told.
 lab: $(READY) ## open JupyterLab at lesson 00
