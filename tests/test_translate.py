@@ -60,7 +60,8 @@ def test_the_catalogue_is_whole_and_the_committed_files_follow_from_it(catalogue
     ]
     assert not waiting, (
         f"the English has changed. Run `make messages`, translate in {catalogue} what it lists, take `fuzzy` away, "
-        f"run it again, then `make outputs NOTEBOOKS=notebooks/{language}/{catalogue.stem}.ipynb`"
+        f"run it again, then `make outputs NOTEBOOKS=notebooks/{language}/{catalogue.stem}.ipynb`:\n"
+        + "\n".join(waiting)
     )
     assert not messages.obsolete and not translate.read_catalogue(catalogue, language).obsolete, "run `make messages`"
     for file, text in files.items():
