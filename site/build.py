@@ -56,23 +56,19 @@ def every_language(project: Path, notebooks: Path, sources: Path, pages: Path) -
     The lessons of a language lie in a folder of its name: notebooks/de/.
     """
     before, lessons, wrong, names = os.environ.get("COURSE_LANG", ""), [], [], {}
-    spoken = [
-        "en",
-        *sorted({file.parent.name for file in notebooks.glob("*/[0-9][0-9]_*.ipynb")} & language.languages()),
-    ]
+    translated = {file.parent.name for file in notebooks.glob("*/[0-9][0-9]_*.ipynb")} & language.languages()
+    spoken = ["en", *sorted(translated)]
     try:
         for name in spoken:
             language.speak(name)
-            english = name == "en"
-            figures = (pages if english else pages / name) / "figures"
-            folder = notebooks if english else notebooks / name
-            lessons += stage.stage(project, folder, sources / name, figures)
-            names[name] = {
-                str(file.relative_to(sources / name).with_suffix("")) for file in (sources / name).rglob("*.*")
-            }
+            folder, into = (notebooks, pages) if name == "en" else (notebooks / name, pages / name)
+            lessons += stage.stage(project, folder, sources / name, into / "figures")
+            files = [file.relative_to(sources / name) for file in (sources / name).rglob("*.*")]
+            names[name] = {file.with_suffix("").as_posix() for file in files}
         for name in spoken:
             language.speak(name)
-            wrong += written(project, sources / name, pages if name == "en" else pages / name, names)
+            prefix = "" if name == "en" else f"{name}/"
+            wrong += [prefix + line for line in written(project, sources / name, pages / prefix, names)]
     finally:
         os.environ["COURSE_LANG"] = before
     return lessons, wrong
@@ -83,16 +79,8 @@ def written(project: Path, sources: Path, pages: Path, names: dict[str, set[str]
     told = StringIO()
     with patch_docutils(str(HERE)), docutils_namespace():
         settings = {"course_project": str(project), "course_pages": names}
-        Sphinx(
-            sources,
-            HERE,
-            pages,
-            sources.with_name(f"{sources.name}-doctrees"),
-            "html",
-            settings,
-            status=None,
-            warning=told,
-        ).build()
+        trees = sources.with_name(f"{sources.name}-doctrees")
+        Sphinx(sources, HERE, pages, trees, "html", settings, status=None, warning=told).build()
     plain = outputs.ANSI.sub("", told.getvalue()).replace(f"{sources}/", "")
     # MyST-NB counts a notebook's lines as 10,000 for each cell
     plain = re.sub(r"\.ipynb:(\d+)\d{4}: WARNING", r".ipynb, cell \1", plain)

@@ -64,7 +64,8 @@ class Page:
             (sample if kind == "sample" else "{data}").format(data=_name(data)) for data, kind in made["data"].items()
         ]
         when = _("Outputs of {day}").format(day=_day(made["date"]))
-        return " · ".join([when, *data, made["machine"], _("ran in {seconds} s").format(seconds=made["seconds"])])
+        machine = re.sub(r"(\d+) cores\b", lambda found: _("{n} cores").format(n=found[1]), made["machine"])
+        return " · ".join([when, *data, machine, _("ran in {seconds} s").format(seconds=made["seconds"])])
 
     @property
     def samples(self) -> list[str]:

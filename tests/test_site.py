@@ -453,3 +453,45 @@ def test_pictures_of_all_kinds_become_files(tmp_path, kind):
 
 def test_dates_are_written_out():
     assert stage._day("2026-11-05") == "5 November 2026"
+
+
+def test_lessons_in_another_language(tmp_path):
+    """They lie under de/ with a front page; what is not translated is linked to in English, and each page to its twin."""
+    fill(tmp_path)
+    write(
+        tmp_path / "notebooks" / "de",
+        "01_first",
+        "# 01 · Zuerst\n\nEtwa 45 Minuten. Schwierigkeit: 1 von 3. Es läuft in Sekunden.\n\n## Ein Teil\n\n"
+        "[hier](#Ein-Teil), [zwei](../02_second.ipynb#A-part), [Übung](../../exercises/01_first.ipynb)",
+        new_code_cell("fit()", metadata={"jupyter": {"source_hidden": True}}),
+        minutes=45,
+        difficulty=1,
+        made={"date": "2026-11-05", "data": {"fsdd": "sample"}, "machine": "Some CPU, 2 cores", "seconds": 19},
+    )
+    assert built(tmp_path) == 1  # the English lesson 10 stopped
+    course = tmp_path / "build/course"
+    page = read(course / "de/notebooks/01_first.html")
+    assert page.html["lang"] == "de" and read(course / "notebooks/01_first.html").html["lang"] == "en"
+    words = page.select_one("article").get_text()
+    assert "45 Minuten · Schwierigkeit 1 von 3" in words and "Etwa 45" not in words and "Es läuft in Sekunden." in words
+    assert "Ausgaben vom 5. November 2026 · gesprochene Ziffern (eine Auswahl) · Some CPU, 2 Kerne" in words
+    links = {link.get_text(): link["href"] for link in page.select("article a")}
+    assert links["hier"] == "#Ein-Teil" and links["zwei"] == "../../notebooks/02_second.html#A-part"
+    assert links["Übung"] == "../../exercises/01_first.html"
+    for file, there in {
+        "notebooks/01_first": ("Deutsch", "../de/notebooks/01_first.html"),
+        "de/notebooks/01_first": ("English", "../../notebooks/01_first.html"),
+        "index": ("Deutsch", "de/index.html"),
+        "de/index": ("English", "../index.html"),
+    }.items():
+        twin = read(course / f"{file}.html").select_one("a.tongue")
+        assert (twin.get_text(), twin["href"]) == there
+    assert read(course / "notebooks/02_second.html").select_one("a.tongue") is None
+    assert read(course / "de/index.html").select_one(".syllabus .name").get_text() == "Zuerst"
+
+
+def test_a_wrong_link_of_a_translated_lesson_is_told(tmp_path):
+    fill(tmp_path)
+    write(tmp_path / "notebooks" / "de", "01_first", "# 01 · Zuerst\n\n[fort](../03_gone.ipynb)")
+    words = built(tmp_path)
+    assert "de/notebooks/01_first.ipynb, cell 1" in words and "03_gone.ipynb" in words

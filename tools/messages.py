@@ -23,7 +23,7 @@ KEYWORDS = {"_": None, "gettext": None, "N_": None, "t": None, "ngettext": (1, 2
 def extracted(domain: str) -> Catalog:
     """All messages of a domain's sources, each with the files that say it."""
     folder, _ = DOMAINS[domain]
-    catalogue = Catalog(project="vq-course", charset="utf-8")
+    catalogue = Catalog()
     found = extract_from_dir(PROJECT / folder, METHODS, OPTIONS, KEYWORDS, comment_tags=("Translators:",))
     for file, _line, message, comments, context in found:
         catalogue.add(message, None, [(f"{folder}/{file}", None)], auto_comments=comments, context=context)
@@ -42,7 +42,10 @@ def updated(file: Path, template: Catalog) -> Catalog:
         with file.open("rb") as content:
             catalogue = read_po(content, locale=language)
     else:
-        catalogue = Catalog(locale=language, project="vq-course", charset="utf-8", fuzzy=False)
+        catalogue = Catalog(locale=language, fuzzy=False)
+    catalogue.header_comment = f"# {catalogue.locale.english_name}. `make messages` keeps it in step with the sources."
+    catalogue.project, catalogue.version = "vq-course", ""
+    catalogue.msgid_bugs_address = catalogue.last_translator = catalogue.language_team = ""
     dates = catalogue.creation_date, catalogue.revision_date
     catalogue.update(template, no_fuzzy_matching=True)
     catalogue.obsolete.clear()

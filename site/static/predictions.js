@@ -23,7 +23,7 @@
   }
 
   function holds(question, value, within) {
-    if (question.kind !== "number") return value === question.text;
+    if (question.kind !== "number") return value === shown(question);
     const outcome = question.outcome === "inf" ? Infinity : question.outcome;
     if (value === outcome) return true;
     if (!Number.isFinite(value) || !Number.isFinite(outcome)) return false;
@@ -31,6 +31,9 @@
   }
 
   const words = (question) => (question.kind === "yes/no" ? [t("yes"), t("no")] : question.choices);
+
+  /** The outcome in words. */
+  const shown = (question) => (question.kind === "yes/no" ? words(question)[question.outcome ? 0 : 1] : question.text);
 
   // --- Words: course_lib.language.table of these, which conf.py puts on a page that is not in English -------------------
 
@@ -144,7 +147,7 @@
 
     function reveal() {
       for (const { question, result } of fields) {
-        result.replaceChildren(element("strong", {}, t("Outcome: {outcome}.", { outcome: question.text })));
+        result.replaceChildren(element("strong", {}, t("Outcome: {outcome}.", { outcome: shown(question) })));
       }
     }
 
@@ -160,7 +163,7 @@
         const right = holds(question, value, within);
         held += right;
         row.dataset.verdict = right ? "holds" : "differs";
-        result.append(element("strong", {}, right ? t("Holds.") : t("Differs: {outcome}.", { outcome: question.text })));
+        result.append(element("strong", {}, right ? t("Holds.") : t("Differs: {outcome}.", { outcome: shown(question) })));
         if (!right && question.tempting) result.append(" ", ...prose(question.tempting));
       }
       const score = { held, made, share: percent(within) };

@@ -352,8 +352,8 @@ function render({ model, el }) {
   );
   const held = element("span", { class: "vq-grid-held" }); // the code on the brush
   tools.find((button) => button.dataset.tool === "paint").append(" ", held);
-  const undo = element("button", { type: "button", title: "Ctrl+Z", click: () => travel(past, future, t("Undone")) }, t("Undo"));
-  const redo = element("button", { type: "button", title: "Ctrl+Y", click: () => travel(future, past, t("Done again")) }, t("Redo"));
+  const undo = element("button", { type: "button", title: t("Ctrl+Z"), click: () => travel(past, future, t("Undone")) }, t("Undo"));
+  const redo = element("button", { type: "button", title: t("Ctrl+Y"), click: () => travel(future, past, t("Done again")) }, t("Redo"));
   const reset = element("button", { type: "button", title: t("Back to the codes that the encoder gave"), click: resetCodes }, t("Reset"));
   const random = element("button", { type: "button", click: randomCodes, title: t("Each place gets one of all codes by lot") }, t("Random"));
   const palette = codePalette({
