@@ -17,6 +17,11 @@ from course_lib.lesson.predict import MIME, STILL_OPEN, TEMPTING
 FIRST_DAY = "08"  # the last lesson that is written as the first day is
 FOLDER = Path(__file__).parent.parent / "notebooks"
 LESSONS = sorted(FOLDER.glob("[0-9][0-9]_*.ipynb"))
+in_every_language = pytest.mark.parametrize(
+    "path",
+    [*LESSONS, *sorted(FOLDER.glob("*/*.ipynb"))],
+    ids=lambda path: str(path.relative_to(FOLDER).with_suffix("")),
+)
 
 
 @pytest.fixture(params=LESSONS, ids=lambda path: path.stem)
@@ -96,6 +101,7 @@ def asked(cells):
     return data
 
 
+@in_every_language
 def test_a_guess_holds_no_answer(notebook):
     for guess, _ in predictions(notebook):
         (value,) = [
@@ -180,6 +186,7 @@ def test_a_lesson_of_the_first_day_can_be_sat_through(path, notebook):
     assert len(written) >= (1 if path.name[:2] == "00" else 2)
 
 
+@in_every_language
 def test_every_cell_was_run_in_order_without_an_error(notebook):
     cells = code_cells(notebook)
     assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
@@ -197,8 +204,10 @@ def test_the_first_imports_say_what_to_do_where_the_course_is_not_found(path, no
     first, *others = code_cells(notebook)[0].source.splitlines()
     assert re.fullmatch(r'(import|from) .+  # not found\? Choose the kernel of \.venv: README, "Another kernel"', first)
     assert any(line.startswith("from course_lib") for line in others)
+    assert "**Another kernel.**" in (FOLDER.parent / "README.md").read_text(encoding="utf-8")
 
 
+@in_every_language
 def test_figures_have_a_text_alternative(notebook):
     pictures = [o for cell in code_cells(notebook) for o in cell.outputs if "image/png" in o.get("data", {})]
     assert len(pictures) >= 4
@@ -206,6 +215,7 @@ def test_figures_have_a_text_alternative(notebook):
         assert len(picture.metadata["image/png"]["alt"]) > 30
 
 
+@in_every_language
 def test_cells_fit_on_a_screen(notebook):
     for cell in code_cells(notebook):
         assert len(cell.source.splitlines()) <= 30, cell.source
@@ -215,24 +225,29 @@ def test_cells_fit_on_a_screen(notebook):
             assert len(" ".join(words).split()) <= 120, cell.source
 
 
+@in_every_language
 def test_it_is_small_and_names_no_machine(path, notebook):
     assert path.stat().st_size < 1_000_000
     outputs = json.dumps([cell.get("outputs", []) for cell in notebook.cells])
     assert not re.search(r"/(root|home|work|tmp|Users)/|[A-Z]:\\\\", outputs)
 
 
-def test_links_to_files_lead_somewhere(notebook):
+@in_every_language
+def test_links_to_files_lead_somewhere(path, notebook):
     for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", prose(notebook)):
-        assert (FOLDER / target).exists(), target
+        assert (path.parent / target).exists(), target
 
 
-def test_links_to_headings_lead_somewhere(notebook):
+@in_every_language
+def test_links_to_headings_lead_somewhere(path, notebook):
     for target, anchor in re.findall(r"\]\(([^)#:]+)#([^)]*)\)", prose(notebook)):
         if target.endswith(".md"):
-            text = (FOLDER / target).read_text(encoding="utf-8")
+            text = (path.parent / target).read_text(encoding="utf-8")
             names = [
                 re.sub(r"[^\w -]", "", heading).lower() for heading in re.findall(r"^#+ (.+)$", text, re.MULTILINE)
             ]
         else:
-            names = re.findall(r"^#+ (.+)$", prose(nbformat.read(FOLDER / target, as_version=4)), flags=re.MULTILINE)
+            names = re.findall(
+                r"^#+ (.+)$", prose(nbformat.read(path.parent / target, as_version=4)), flags=re.MULTILINE
+            )
         assert anchor in [name.replace(" ", "-") for name in names]
