@@ -1,4 +1,4 @@
-"""A GPU that is not there: tensors that say they are on `cuda:0`, hold numbers on the CPU, and refuse what CUDA refuses.
+"""A GPU that is not there: its tensors say that they are on `cuda:0`, hold numbers, and refuse what CUDA refuses.
 
 Within `a_gpu()` PyTorch finds one GPU. What is made on it or moved to it is a `_OnCuda`; each operation on such tensors
 runs on the CPU, once it is sure that CUDA would have run it: no operand is left on the CPU, but for numbers (0-d) among
@@ -10,6 +10,7 @@ from collections import Counter
 from contextlib import contextmanager
 from unittest import mock
 
+import pytest
 import torch
 from torch.optim import optimizer
 from torch.overrides import TorchFunctionMode
@@ -151,12 +152,16 @@ def _refuse_a_mixture(func, args, kwargs) -> None:
                 written = argument.alias_info is not None and argument.alias_info.is_write
                 if tensor.dim() or written or not number:
                     raise RuntimeError(
-                        "Expected all tensors to be on the same device, but found at least two devices, cuda:0 and cpu! "
-                        f"({argument.name} of {func})"
+                        "Expected all tensors to be on the same device, but found at least two devices, cuda:0 and "
+                        f"cpu! ({argument.name} of {func})"
                     )
 
 
 class _Operations(TorchDispatchMode):
+    @classmethod
+    def _should_skip_dynamo(cls):
+        return False  # else its import, of some seconds, comes with the first operation
+
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         return _run(func, args, kwargs or {})
 
@@ -213,6 +218,7 @@ torch_save, torch_load = torch.save, torch.load
 
 
 def _set_rng_state(state, device="cuda"):
+    calls["set_rng_state"] += 1
     torch.set_rng_state(state)
 
 
@@ -221,12 +227,14 @@ def a_gpu():
     # The engine counts GPUs at its first backward, and starts a thread for each, after which no process may fork: so
     # let it count before one appears. Without threads it runs all in this one.
     torch.ones((), requires_grad=True).backward()
+    if not hasattr(torch._C, "_ensureCUDADeviceGuardSet"):
+        pytest.skip("the GPU that is not there needs a newer PyTorch")
     torch._C._ensureCUDADeviceGuardSet()
     calls.clear()
     here = {
-        "is_available": lambda: True, "device_count": lambda: 1, "current_device": lambda: 0, "_lazy_init": lambda: None,
-        "synchronize": lambda device=None: None, "set_device": _known, "get_device_name": lambda device=None: "no GPU",
-        "is_bf16_supported": lambda *a, **k: True,
+        "is_available": lambda: True, "_lazy_init": lambda: None, "device_count": lambda: 1,
+        "current_device": lambda: 0, "synchronize": lambda device=None: None, "set_device": _known,
+        "get_device_name": lambda device=None: "no GPU", "is_bf16_supported": lambda *a, **k: True,
         "get_rng_state": lambda device="cuda": torch.get_rng_state(), "set_rng_state": _set_rng_state,
     }  # fmt: skip
     before = torch._C._only_lift_cpu_tensors(), torch.__future__.get_swap_module_params_on_conversion()
