@@ -1,7 +1,8 @@
 """Measures every subject in turn and writes RESULTS.md, whole: one run on one machine. `make bench` calls it.
 
 Each subject has a process of its own, and prints its sections as they come. The file is written after the last one, so
-a run that fails or is broken off leaves the file of the run before.
+a run that fails or is broken off leaves the file of the run before. Figures of a GPU that was borrowed once, with card,
+day and commit, are kept in gpu.md and stand at the end where this machine has none.
 """
 
 import importlib.metadata
@@ -18,6 +19,7 @@ from course_lib import files
 
 SUBJECTS = (layer, search, training, grading)
 RESULTS = Path(__file__).parent / "RESULTS.md"
+KEPT = Path(__file__).parent / "gpu.md"  # what a GPU gave elsewhere: for machines without one
 PACKAGES = "torch", "vector-quantize-pytorch", "faiss-cpu"
 
 
@@ -46,6 +48,8 @@ def main() -> None:
         print(f"--- {subject.__name__}", flush=True)
         sections.append(in_fresh_process(subject.report))
         print(sections[-1], flush=True)
+    if not torch.cuda.is_available():
+        sections.append(KEPT.read_text(encoding="utf-8").strip())
     files.write(RESULTS, "\n\n".join(sections) + "\n")
 
 

@@ -90,9 +90,9 @@ def train(
     "autocast" is the dtype of mixed precision, or None; "reached" the first update at which the NMSE was at most the
     published one, looked at after every `look_every` updates, or None.
     """
+    autocast = fastest_autocast(device, batch_size)
     model = recipe.model(seed=0).to(device)
     images, test_images = cifar.train.to(device), cifar.test.to(device)
-    autocast = fastest_autocast(device)
     reached = []
 
     def look(update: int, model: torch.nn.Module, scalars: dict) -> None:

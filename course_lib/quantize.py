@@ -266,7 +266,7 @@ class VectorQuantizer(_Quantizer):
     def quantize(self, flat: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(N, D) -> quantized (N, D), codes (N,), loss (0-d)."""
         codes = _nearest(flat, self.codebook)  # (N,)
-        quantized = F.embedding(codes, self.codebook)  # (N, D)
+        quantized = F.embedding(codes, self.codebook).to(flat.dtype)  # (N, D)
         loss = codebook_loss(flat, quantized) + self.commitment_weight * commitment_loss(flat, quantized)
         return straight_through(flat, quantized), codes, loss
 
@@ -307,7 +307,8 @@ class VectorQuantizerEMA(_Quantizer):
             codebook, counts = _kmeans(ranks.gathered(flat.detach()), self.codebook_size)
             self._store(*ranks.as_on_the_first(codebook, counts, codebook * counts.unsqueeze(1)))
         codes = _nearest(flat, self.codebook)  # (N,)
-        quantized = F.embedding(codes, self.codebook)  # (N, D); a copy, which the update below does not reach
+        # (N, D); a copy, which the update below does not reach
+        quantized = F.embedding(codes, self.codebook).to(flat.dtype)
         loss = self.commitment_weight * commitment_loss(flat, quantized)
         if self.training:
             self._update(flat.detach(), codes)

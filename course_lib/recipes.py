@@ -4,8 +4,10 @@ Lesson 10 and `make bench` compare them; `python -m course_lib.recipes` trains o
 """
 
 import argparse
+import functools
 import json
 import os
+import statistics
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -134,21 +136,19 @@ def train(recipe: Recipe, model: nn.Module, images: Tensor, updates: int, batch_
     )
 
 
-def fastest_autocast(device: torch.device | str) -> torch.dtype | None:
-    """torch.bfloat16 where convolutions are faster under it here, else None: it pays on processors built for it."""
-    layer = nn.Conv2d(128, 128, 3, padding=1).to(device, memory_format=torch.channels_last)
-    x = torch.rand(64, 128, 8, 8, device=device).to(memory_format=torch.channels_last)
+def fastest_autocast(device: torch.device | str, batch_size: int = 16) -> torch.dtype | None:
+    """torch.bfloat16 where whole updates of the model are faster under it here, else None; sets the random seed.
+
+    It pays where convolutions take most of the time and the processor is built for it. On a fast GPU, starting an
+    operation takes longer than the operation, and the casts are more operations.
+    """
+    images = torch.randint(256, (batch_size, 32, 32, 3), dtype=torch.uint8, device=device)
     seconds = {}
     for dtype in (None, torch.bfloat16):
-        times = []
-        for _ in range(5):
-            start = time.perf_counter()
-            with torch.autocast(torch.device(device).type, dtype=dtype, enabled=dtype is not None):
-                layer(x).float().mean().backward()
-            if torch.device(device).type == "cuda":
-                torch.cuda.synchronize()
-            times.append(time.perf_counter() - start)
-        seconds[dtype] = sorted(times)[1]
+        model, ends = OURS.model().to(device), []
+        look = functools.partial(lambda ends, *_: ends.append(time.perf_counter()), ends)
+        train(OURS, model, images, 10, batch_size, autocast=dtype, progress=False, callbacks=[look])
+        seconds[dtype] = statistics.median(end - start for start, end in zip(ends[2:], ends[3:]))
     return min(seconds, key=seconds.get)
 
 
@@ -179,13 +179,19 @@ def _figures(options: argparse.Namespace) -> dict | None:
     """Trains as the options say, and gives the figures of the run, on the first rank alone."""
     device = torch.device("cpu")
     if torch.cuda.is_available():
-        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+        rank, gpus = int(os.environ.get("LOCAL_RANK", 0)), torch.cuda.device_count()
+        if rank >= gpus:
+            raise ValueError(
+                f"there is no GPU for rank {rank}: this machine has {gpus}; wanted one for each rank. Give "
+                f'--nproc-per-node {gpus}, or set CUDA_VISIBLE_DEVICES="" and train on the processor'
+            )
+        device = torch.device("cuda", rank)
         torch.cuda.set_device(device)
     cifar = data.load("cifar10", root=options.data)
     images, test_images = cifar.train.to(device), cifar.test.to(device)
     recipe = {"ours": OURS, "published": PUBLISHED}[options.recipe]
+    autocast = fastest_autocast(device, options.batch_size)
     model = recipe.model(options.seed).to(device)
-    autocast = fastest_autocast(device)
     # the ranks must agree, whatever each has measured
     (pays,) = ranks.as_on_the_first(torch.tensor(float(autocast is not None), device=device))
     autocast = torch.bfloat16 if pays else None

@@ -98,6 +98,15 @@ def test_results_are_of_one_whole_run(tmp_path, monkeypatch):
         run.main()
     assert results.read_text() == "the run before" and list(tmp_path.iterdir()) == [results]
     monkeypatch.setattr(run, "SUBJECTS", subjects)
-    run.main()
-    assert results.read_text() == run.header() + "\n\n## first\n\n## second\n"
+    for gpu, end in ((True, ""), (False, "\n" + run.KEPT.read_text(encoding="utf-8"))):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+        run.main()
+        assert results.read_text(encoding="utf-8") == run.header() + "\n\n## first\n\n## second\n" + end
     assert list(tmp_path.iterdir()) == [results]
+
+
+def test_figures_of_a_gpu_stand_where_there_is_none():
+    """Until somebody runs `make bench` on a machine with one."""
+    kept = run.KEPT.read_text(encoding="utf-8").strip()
+    results = run.RESULTS.read_text(encoding="utf-8")
+    assert results.endswith(kept + "\n") or "## Speed of the layer on one" in results

@@ -57,6 +57,7 @@ ENVIRONMENT = {
     **os.environ,
     "OMP_NUM_THREADS": "1",
     "COURSE_OFFLINE": "1",
+    "CUDA_VISIBLE_DEVICES": "",  # two processes want two GPUs, or none
     "PYTHONPATH": str(Path(__file__).parent.parent),
 }
 ALONE, TWO = [sys.executable], [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]

@@ -1,7 +1,10 @@
+import time
+
 import pytest
 import torch
 import torch.nn.functional as F
 
+from course_lib import recipes
 from course_lib.quantize import VectorQuantizer, VectorQuantizerEMA
 from course_lib.recipes import (
     LADDER,
@@ -112,3 +115,14 @@ def test_train_lowers_the_error_and_starts_codes_on_latents():
 
 def test_fastest_autocast_measures_here_and_gives_one_of_two():
     assert fastest_autocast("cpu") in (None, torch.bfloat16)
+
+
+@pytest.mark.parametrize(("slower", "wanted"), [(None, torch.bfloat16), (torch.bfloat16, None)])
+def test_fastest_autocast_goes_by_whole_updates(monkeypatch, slower, wanted):
+    def delayed(model, batch):
+        if torch.is_autocast_enabled("cpu") == (slower is not None):
+            time.sleep(0.15)
+        return step(model, batch)
+
+    monkeypatch.setattr(recipes, "step", delayed)
+    assert fastest_autocast("cpu", batch_size=1) == wanted

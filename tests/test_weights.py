@@ -152,7 +152,7 @@ def test_training_writes_a_model_and_its_papers(folder, tmp_path, monkeypatch):
     model = weights.load("mnist_grid")
     for key, value in run.result.state_dict().items():
         if key.rpartition(".")[2] not in ("cluster_size", "embed_sum", "initialised"):
-            assert torch.equal(model.state_dict()[key], value), key
+            assert torch.equal(model.state_dict()[key], value.cpu()), key
 
 
 def test_nothing_is_trained_on_the_sample(monkeypatch):
