@@ -1,6 +1,9 @@
 """What Linux has and Windows lacks: without it the course is imported and used, in a process of its own."""
 
 import os
+import re
+import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -58,3 +61,29 @@ def test_the_course_needs_nothing_that_windows_lacks(tmp_path):
     said = run.stdout.partition("as on Windows")[2]
     assert "sample" in said and "hint 2" in said  # progress is kept from the first time on
     assert "Linux alone has namespaces" in run.stderr
+
+
+def words(text: str) -> list[str]:
+    """The words of a command as a shell sees them, its pattern of a notebook's name filled in."""
+    parts = [part for part in shlex.split(text) if part != "--allow-root" and not part.startswith("OMP_NUM_THREADS=")]
+    return [str(next(PROJECT.glob(part)).relative_to(PROJECT)) if "*" in part else part for part in parts]
+
+
+@pytest.mark.posix
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+def test_readme_says_for_windows_what_make_and_the_set_up_do():
+    readme = (PROJECT / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(make [^`]*)` \| (`uv run .*) \|$", readme, re.MULTILINE)
+    assert len(rows) == 4
+    for make, cell in rows:
+        dry = [*shlex.split(make), "-n", "-o", ".venv/ready"]
+        said = subprocess.run(dry, cwd=PROJECT, capture_output=True, encoding="utf-8", check=True).stdout
+        runs = [line for line in said.splitlines() if "bin/python " in line and " -m ruff " not in line]
+        uv = re.findall(r"`uv run --no-sync python ([^`]*)`", cell)
+        assert [words(line.split("bin/python ")[1]) for line in runs] == [words(command) for command in uv], make
+    set_up = (PROJECT / "tools/set_up.sh").read_text(encoding="utf-8")
+    set_up = set_up.replace('"$uv" pip install --python .venv "$@"', "uv pip install").replace(
+        "$lock", "requirements.lock"
+    )
+    for command in re.findall(r"^uv pip install .*", readme, re.MULTILINE):
+        assert f"\n{command}\n" in set_up
