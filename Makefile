@@ -23,7 +23,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 export PYTHONUTF8 := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help course run lint check test proof trust lab exercises new-exercise messages launch grade gradescope prairielearn \
+.PHONY: help course run lint check test proof trust lab exercises new-exercise messages launch push-launch grade gradescope prairielearn \
     classroom bench weights outputs lock packages canary links issue pull-request wheelhouse image clean
 
 help:
@@ -87,6 +87,11 @@ lab: $(READY) ## open JupyterLab at the list of lessons, in my/, your own copy o
 launch: $(READY) ## write lessons that bring the course to Colab and Kaggle: make launch COURSE_URL=https://...
 	@$(if $(COURSE_URL),,echo "Say where the course is: make launch COURSE_URL=https://..." >&2; exit 2)
 	@$(BIN)/python tools/launch.py "$(COURSE_URL)" build/launch
+
+push-launch: launch ## and push them there, as the branch `launch`
+	@cd build/launch && rm -rf .git && git init --quiet --initial-branch launch && git add --all \
+	    && git -c user.name=course -c user.email=course@localhost commit --quiet --message "make launch" \
+	    && git push --quiet --force "$(COURSE_URL)" launch
 
 grade: $(READY) ## grade a class: make grade SUBMISSIONS=folder OUT=folder; docs/instructors.md tells how
 	@$(if $(and $(SUBMISSIONS),$(OUT)),,echo "Say what to grade: make grade SUBMISSIONS=folder OUT=folder" >&2; exit 2)
