@@ -109,8 +109,9 @@ def catalogue(name: str, spoken: str) -> dict:
 
 
 def catalogue_script(name: str, spoken: str) -> str:
-    """The same as a classic script for a page."""
-    return f"(window.vqCatalogues ??= {{}}).{name} = {json.dumps(catalogue(name, spoken), ensure_ascii=False)};\n"
+    """The same as a classic script for a page; nothing for English."""
+    said = catalogue(name, spoken)
+    return f"(window.vqCatalogues ??= {{}}).{name} = {json.dumps(said, ensure_ascii=False)};\n" if said else ""
 
 
 def weights_script(name: str, content: bytes) -> str:
