@@ -89,7 +89,7 @@ launch: $(READY) ## write lessons that bring the course to Colab and Kaggle: mak
 	@$(BIN)/python tools/launch.py "$(COURSE_URL)" build/launch
 
 push-launch: launch ## and push them there, as the branch `launch`
-	@cd build/launch && rm -rf .git && git init --quiet --initial-branch launch && git add --all \
+	@$(if $(GH_TOKEN),gh auth setup-git &&) cd build/launch && rm -rf .git && git init --quiet --initial-branch launch && git add --all \
 	    && git -c user.name=course -c user.email=course@localhost commit --quiet --message "make launch" \
 	    && git push --quiet --force "$(COURSE_URL)" launch
 

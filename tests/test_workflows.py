@@ -46,15 +46,15 @@ def told(tmp_path):
     (bin / "gh").chmod(0o755)
     (tmp_path / "log").write_text("first\n" * 200 + "make: *** [test] Error 1\n", encoding="utf-8")
 
-    def run(how: str, number: str = "") -> str:
+    def run(how: str, number: str = "", passed: str = "") -> str:
         said = tmp_path / "said"
         said.unlink(missing_ok=True)
         environment = os.environ | {
-            "PATH": f"{bin}{os.pathsep}{os.environ['PATH']}", "SAID": str(said), "NUMBER": number,
+            "PATH": f"{bin}{os.pathsep}{os.environ['PATH']}", "SAID": str(said), "NUMBER": number, "PASSED": passed,
             "TITLE": 'Some "links" are dead', "LOG": str(tmp_path / "log"),
         }  # fmt: skip
         subprocess.run(["sh", PROJECT / "tools/tell.sh", how], cwd=clone, env=environment, check=True)
-        return said.read_text(encoding="utf-8")
+        return said.read_text(encoding="utf-8") if said.exists() else ""
 
     return run, clone, origin
 
@@ -72,7 +72,10 @@ def test_an_issue_is_opened_once_and_then_renewed(told):
 @pytest.mark.posix
 def test_what_has_moved_is_proposed_on_its_branch_and_the_rest_is_left(told):
     tell, clone, origin = told
-    assert "pr|" not in tell("pull-request")  # nothing has moved: an issue
+    assert tell("pull-request", passed="true") == ""  # nothing has moved, and nothing is wrong
+    for passed in ("", "false"):
+        said = tell("pull-request", passed=passed)
+        assert "pr|" not in said and "issue|create|" in said
     (clone / "nbgrader.lock").write_text("new\n", encoding="utf-8")
     (clone / "left").write_text("by the tests\n", encoding="utf-8")
     said = tell("pull-request")

@@ -1,11 +1,18 @@
 #!/bin/sh
 # Tells the maintainers what a workflow found that ran by itself, with the end of its log; once, however often it runs.
 #   TITLE=... LOG=file tools/tell.sh issue          opens an issue, or renews the one of this title that is open
-#   TITLE=... LOG=file tools/tell.sh pull-request   proposes the lock files as they are now; an issue where none has moved
+#   TITLE=... LOG=file tools/tell.sh pull-request   proposes the lock files as they are now; an issue where none has moved,
+#                                                   unless PASSED=true says that there is nothing to tell
 # It needs gh, and GH_TOKEN with the rights that the workflow names.
 set -eu
 export TITLE
 branch=canary
+
+moved() { ! git diff --quiet -- '*.lock' environment.yml; }
+if [ "$1" = pull-request ] && [ "${PASSED:-}" = true ] && ! moved; then
+    echo "No pin has moved, and all tests pass."
+    exit
+fi
 
 text=$(mktemp)
 trap 'rm -f "$text"' EXIT
@@ -17,7 +24,7 @@ trap 'rm -f "$text"' EXIT
     echo '~~~~~~~~'
 } > "$text"
 
-if [ "$1" = pull-request ] && ! git diff --quiet -- '*.lock' environment.yml; then
+if [ "$1" = pull-request ] && moved; then
     git switch --quiet --force-create $branch
     git -c user.name='github-actions[bot]' -c user.email='41898282+github-actions[bot]@users.noreply.github.com' \
         commit --quiet --message "$TITLE" -- '*.lock' environment.yml
