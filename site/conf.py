@@ -69,6 +69,8 @@ if repository := os.environ.get("COURSE_URL", "").rstrip("/"):
     course_repository = f"{repository}/blob/{branch}"
     html_theme_options |= {
         "repository_url": repository,
+        # the theme knows three hosts by their addresses; a house's own may be any
+        "repository_provider": next((name for name in ("gitlab", "bitbucket") if name in repository), "github"),
         "repository_branch": branch,
         "use_repository_button": True,
         "launch_buttons": {
