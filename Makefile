@@ -39,13 +39,14 @@ run: $(READY) ## run every lesson anew, two at a time, and write the site from w
 	@$(BIN)/python tools/run_lessons.py notebooks/*.ipynb --to build/lessons || test $$? -eq 1
 	@$(BIN)/python site/build.py --notebooks build/lessons
 
-lint: $(READY) ## layout, slips that a machine sees, imports that run one way, spelling, workflows
+lint: $(READY) ## layout, slips that a machine sees, imports that run one way, spelling, workflows, the Dockerfile
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m ruff check .
 	$(BIN)/lint-imports
 	$(BIN)/codespell
 	$(BIN)/actionlint
 	$(BIN)/zizmor --offline --quiet .github
+	$(if $(filter Windows_NT,$(OS)),,$(BIN)/hadolint Dockerfile)
 
 # Two processes with a thread each do more than one with two; conftest.py says what stays together.
 TESTS = OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadscope -rs

@@ -323,7 +323,7 @@ def test_a_journal_is_read_as_it_was_written(tmp_path):
     kept.close()
     with open(tmp_path / journal.NAME, "ab") as file:
         file.write(b'{"cut off')
-    assert journal.read(tmp_path / journal.NAME) == (kept.seed, [found, found])
+    assert journal.read(tmp_path / journal.NAME) == ([kept.seed], [found, found])
 
 
 def test_what_judges_nothing_costs_no_verdict(tmp_path, monkeypatch):

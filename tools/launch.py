@@ -22,7 +22,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 KEPT = ("torch", "torchvision", "numpy")  # the service's own, made for its GPU and loaded by its kernel
 BROUGHT = (
     "vector-quantize-pytorch", "einops", "matplotlib", "scikit-learn", "umap-learn", "tqdm", "anywidget", "safetensors",
-    "pooch", "requests",
+    "babel", "pooch", "requests",
 )  # fmt: skip
 CELL = '''\
 # Run this cell first. It brings the course to Colab or Kaggle, into the folder course/, and leaves their PyTorch as it
