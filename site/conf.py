@@ -57,8 +57,9 @@ html_theme_options = {
     "use_fullscreen_button": False,
     "show_toc_level": 2,
     "footer_content_items": ["extra-footer"],
-    "extra_footer": "Texts and pictures: "
-    '<a href="https://creativecommons.org/licenses/by/4.0/">CC BY 4.0</a>. Code, in the lessons too: MIT licence.',
+    "extra_footer": _("Texts and pictures: {licence}. Code, in the lessons too: MIT licence.").format(
+        licence='<a href="https://creativecommons.org/licenses/by/4.0/">CC BY 4.0</a>'
+    ),
     "pygments_light_style": "a11y-high-contrast-light",
     "pygments_dark_style": "a11y-high-contrast-dark",
 }

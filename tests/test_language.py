@@ -208,7 +208,9 @@ def test_a_page_says_nothing_past_the_catalogues(visit, bracketed, tmp_path):
     with visit(tmp_path / "course/eo/notebooks/00_the_whole_game.html") as page:
         assert page.locator("html").get_attribute("lang") == "eo"
         assert not {text for text in page.locator("body").evaluate(SAID) if text in words.FIXED}
-        for part in page.locator(".facts, .made, .notice, details.hide > summary").all():
+        parts = page.locator(".facts, .made, .notice, details.hide > summary, .extra_footer")
+        assert parts.count() >= 5
+        for part in parts.all():
             assert not set(LETTERS.findall(without_brackets(part.inner_text()))) - NAMES
         forms = page.locator(".vq-prediction")
         assert forms.count() == 3
